@@ -1,0 +1,1 @@
+"""The dashboard: views over a survey. It holds no science."""

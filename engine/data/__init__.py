@@ -1,0 +1,1 @@
+"""Reading cutouts and catalogues, and making simulated ones."""

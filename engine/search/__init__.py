@@ -1,0 +1,1 @@
+"""Finding objects: by likeness, by region of a layout, by query."""
