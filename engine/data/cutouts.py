@@ -1,0 +1,158 @@
+"""Cutouts: where the pixels of objects are, and how they become arrays of one shape.
+
+A source reads cutouts where they lie; nothing is copied. Each kind is one file and one line in `SOURCES`. The ``[pixels]``
+section of the survey's header says which kind it is:
+
+``kind``
+    A key of `SOURCES`.
+``root``
+    Folder or file that holds the pixels, absolute, or relative to the survey folder (self-contained surveys).
+``bands``
+    Names, in order of wavelength; for JPEG colours ``R``, ``G``, ``B``.
+``science``
+    True for linear flux; false for pictures that are stretched already (0-255).
+``background``, ``noise``, ``bright``
+    One number a band, in the units of the pixels, measured on a sample at ingest (`engine.data.stretch.calibrate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.survey import Survey
+
+#: kind → "module:factory"; a factory is called with (survey, root) and imported only when needed.
+SOURCES = {
+    "images": "engine.data.images:ImageFiles",
+    "fits": "engine.data.fits:FitsFiles",
+    "hdf5": "engine.data.hdf5:Hdf5Rows",
+    "npz": "engine.data.arrays:ArrayRows",
+}
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An object whose pixels could not be read, and why."""
+
+    reason: str
+
+
+class CutoutSource(Protocol):
+    """Reads cutouts by row number."""
+
+    bands: tuple[str, ...]
+    science: bool
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
+        """Read cutouts.
+
+        Returns
+        -------
+        list of (C, h, w) float32
+            In the order of `rows`, each of its own size, NaN where a pixel or a whole band is missing; an `Unreadable`
+            in place of what could not be read. Never raises for one bad file.
+        """
+        ...
+
+
+def open_source(survey: Survey) -> CutoutSource:
+    """Open the cutouts of a survey.
+
+    Raises
+    ------
+    UserError
+        If the kind is unknown, or the place it names is gone.
+    """
+    pixels = survey.header["pixels"]
+    kind = pixels["kind"]
+    if kind not in SOURCES:
+        raise UserError(f"{survey.path} keeps its pixels as {kind!r}, which is not known here",
+                        f"update Skysieve (it knows {', '.join(SOURCES)})")
+    root = Path(pixels["root"])
+    if not root.is_absolute():
+        root = survey.path / root
+    if not root.exists():
+        raise UserError(f"the pixels of {survey.path} are gone: {root} does not exist",
+                        "put them back, or correct `root` in its survey.toml")
+    module, factory = SOURCES[kind].split(":")
+    return getattr(import_module(module), factory)(survey, root)
+
+
+def resample(cutout: np.ndarray, size: int) -> np.ndarray:
+    """Bring a cutout to size × size: padded with NaN to a square, then area-averaged or interpolated.
+
+    Missing pixels carry no weight; an output pixel is NaN where less than half of what it covers is known.
+
+    Parameters
+    ----------
+    cutout : (C, h, w) float32
+    size : int
+        Pixels a side of the result.
+
+    Returns
+    -------
+    (C, size, size) float32
+    """
+    return resample_batch(cutout[None], size)[0]
+
+
+def resample_batch(cutouts: np.ndarray, size: int) -> np.ndarray:
+    """Like `resample`, for many cutouts of one shape: (B, C, h, w) → (B, C, size, size)."""
+    height, width = cutouts.shape[-2:]
+    if height == width == size:
+        return np.ascontiguousarray(cutouts, np.float32)
+    side = max(height, width)
+    pixels = torch.from_numpy(np.ascontiguousarray(cutouts, np.float32))
+    if height != width:
+        top, left = (side - height) // 2, (side - width) // 2
+        pixels = torch.nn.functional.pad(pixels, (left, side - width - left, top, side - height - top), value=torch.nan)
+    known = torch.isfinite(pixels)
+    whole = bool(known.all())
+
+    def scaled(image: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.interpolate(image, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+    if whole:
+        return scaled(pixels).numpy()
+    weight = scaled(known.float())
+    total = scaled(torch.where(known, pixels, torch.zeros(())))
+    return torch.where(weight >= 0.5, total / weight.clamp(min=0.5), torch.nan).numpy()
+
+
+def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Read cutouts and bring them to one size.
+
+    Returns
+    -------
+    pixels : (B, C, size, size) float32
+        NaN where missing; all NaN for what could not be read.
+    readable : (B,) bool
+        False for what could not be read, or has no finite pixel.
+    problems : dict
+        Row number → reason, for those.
+    """
+    pixels = np.full((len(rows), len(source.bands), size, size), np.nan, np.float32)
+    problems: dict[int, str] = {}
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    cutouts = source.read(rows)
+    for position, cutout in enumerate(cutouts):
+        if isinstance(cutout, Unreadable):
+            problems[int(rows[position])] = cutout.reason
+        else:
+            by_shape.setdefault(cutout.shape, []).append(position)
+    for positions in by_shape.values():
+        pixels[positions] = resample_batch(np.stack([cutouts[p] for p in positions]), size)
+    readable = np.isfinite(pixels).any(axis=(1, 2, 3))
+    for position in np.flatnonzero(~readable):
+        problems.setdefault(int(rows[position]), "no finite pixel")
+    return pixels, readable, problems
