@@ -1,0 +1,157 @@
+"""Cutouts in one HDF5 file: an images dataset whose first axis is the object.
+
+The file stays open, and the rows asked for are read in order as slabs: neighbouring rows come in one call of the library, which
+is tens of times faster than one row at a time (488k against 16k small cutouts a second where it was measured), because a
+chunk is located and unpacked once.
+
+The header's ``[pixels]`` names the dataset (``dataset``) and, where it cannot be told from the shape, the axes (``layout``:
+``NCHW``, ``NHWC`` or ``NHW``); the column ``pixels_index`` gives each object's row in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from engine.data.cutouts import Unreadable
+from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.survey import Survey
+
+#: Rows fewer than this apart are read in one slab: reading a row too many costs less than another call.
+GAP = 8
+#: Pixels held by one slab, so that a sparse request does not fill the memory.
+SLAB_VALUES = 1 << 25
+
+LAYOUTS = ("NCHW", "NHWC", "NHW")
+
+
+def guess_layout(shape: Sequence[int], bands: int | None = None) -> str:
+    """Tell which axis of an images array holds the bands.
+
+    Parameters
+    ----------
+    shape : 3 or 4 ints
+        Shape of the array, objects first.
+    bands : int, optional
+        Number of bands where it is known; else the smaller of second and last axis is taken.
+
+    Returns
+    -------
+    str
+        One of `LAYOUTS`.
+
+    Raises
+    ------
+    UserError
+        If the shape is not one of images.
+    """
+    if len(shape) == 3:
+        return "NHW"
+    if len(shape) != 4:
+        raise UserError(f"an array of shape {tuple(shape)} does not hold images",
+                        "name a dataset of shape (N, bands, height, width), (N, height, width, bands) or (N, height, width)")
+    first, last = shape[1] == bands, shape[3] == bands
+    if first != last:
+        return "NCHW" if first else "NHWC"
+    return "NCHW" if shape[1] <= shape[3] else "NHWC"
+
+
+def bands_first(block: np.ndarray, layout: str) -> np.ndarray:
+    """Bring a block of images of any layout to (n, C, h, w) float32."""
+    if layout == "NHW":
+        block = block[:, None]
+    elif layout == "NHWC":
+        block = np.moveaxis(block, -1, 1)
+    return np.ascontiguousarray(block, np.float32)
+
+
+def slabs(wanted: np.ndarray, gap: int, most: int) -> list[tuple[int, int]]:
+    """Cover sorted rows by a few contiguous stretches.
+
+    Parameters
+    ----------
+    wanted : (n,) int
+        Sorted row numbers.
+    gap : int
+        Two rows at most this far apart share a slab.
+    most : int
+        Rows in one slab, at most.
+
+    Returns
+    -------
+    list of (start, stop)
+        Positions in `wanted`, not rows.
+    """
+    found, start = [], 0
+    for position in range(1, len(wanted) + 1):
+        last = position == len(wanted)
+        if last or wanted[position] - wanted[position - 1] > gap or wanted[position] - wanted[start] >= most:
+            found.append((start, position))
+            start = position
+    return found
+
+
+class Hdf5Rows:
+    """Rows of one dataset of an HDF5 file.
+
+    Parameters
+    ----------
+    survey : Survey
+    root : path
+        The HDF5 file.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be opened or has no such dataset.
+    """
+
+    def __init__(self, survey: Survey, root: Path):
+        pixels = survey.header["pixels"]
+        self.bands = tuple(survey.bands)
+        self.science = bool(pixels["science"])
+        self._index = np.asarray(survey.column("pixels_index"), np.int64)
+        self._lock = threading.Lock()
+        try:
+            self._file = h5py.File(root, "r")
+        except OSError as error:
+            raise UserError(f"{root} cannot be read as HDF5 ({error})", "restore the file, or ingest the source again") from error
+        name = pixels["dataset"]
+        if not isinstance(self._file.get(name), h5py.Dataset):
+            raise UserError(f"{root} has no dataset {name!r}", f"correct `dataset` in {survey.path / 'survey.toml'}")
+        self._images = self._file[name]
+        self._layout = pixels.get("layout") or guess_layout(self._images.shape, len(self.bands))
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
+        """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
+        index = self._index[np.asarray(rows, np.int64)]
+        order = np.argsort(index, kind="stable")
+        wanted = index[order]
+        found: list[np.ndarray | Unreadable] = [Unreadable("not read")] * len(index)
+        most = max(1, SLAB_VALUES // max(1, int(np.prod(self._images.shape[1:]))))
+        for start, stop in slabs(wanted, GAP, most):
+            for position, cutout in zip(order[start:stop], self._slab(wanted[start:stop])):
+                found[position] = cutout
+        return found
+
+    def _slab(self, wanted: np.ndarray) -> Sequence[np.ndarray | Unreadable]:
+        """Read sorted rows that lie close together; a damaged chunk spoils only the rows in it."""
+        first, last = int(wanted[0]), int(wanted[-1])
+        if first < 0 or last >= len(self._images):
+            reason = Unreadable(f"the dataset has {len(self._images):,} rows")
+            return [reason if not 0 <= row < len(self._images) else self._slab(np.array([row]))[0] for row in wanted]
+        try:
+            with self._lock:
+                block = self._images[first : last + 1]
+        except (OSError, RuntimeError) as error:
+            if first == last:
+                return [Unreadable(f"row {first}: {error}")] * len(wanted)
+            return [self._slab(np.array([row]))[0] for row in wanted]
+        return bands_first(block, self._layout)[wanted - first]
