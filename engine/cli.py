@@ -1,0 +1,318 @@
+"""The command line: one function a command, each a few lines around one call of the library.
+
+Results go to stdout, as text for people or as one JSON document with ``--json``; progress goes to stderr. Exit status: 0 done,
+1 a fault found (`doctor`) or a defect of this program, 2 a user's error (printed with its remedy), 130 cancelled by Ctrl-C,
+143 cancelled by a signal; what was finished before is kept and used again by the next run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import UserError
+from engine.jobs import Progress, Reporter, silent
+from engine.survey import Survey, version
+
+#: A command returns what it did, for --json, and the same in words.
+Outcome = tuple[dict, str]
+
+
+class Cancelled(BaseException):
+    """SIGTERM arrived: leave as on Ctrl-C, so that temporary files are removed on the way."""
+
+
+def simulate(args, progress: Progress) -> Outcome:
+    """Make a simulated survey, with known truth."""
+    from engine.data.simulate import simulate as make
+
+    survey = make(args.survey, args.objects, seed=args.seed, dwarf_fraction=args.dwarfs, progress=progress)
+    return ({"survey": str(survey.path), "objects": len(survey)},
+            f"Simulated {len(survey):,} objects in {survey.path}. Next: python -m engine embed {survey.path}")
+
+
+def ingest(args, progress: Progress) -> Outcome:
+    """Make a survey of a folder or file of cutouts, without copying them."""
+    from engine.data.ingest import ingest as make
+
+    found = make(args.source, args.survey, catalogue=args.catalogue, id_column=args.id_column, name=args.name,
+                 dataset=args.dataset, bands=args.bands, dry_run=args.dry_run, progress=progress)
+    return found.report, found.text()
+
+
+def embed(args, progress: Progress) -> Outcome:
+    """Turn cutouts into vectors, and make thumbnails in the same pass."""
+    survey = Survey.open(args.survey)
+    made = survey.embed(args.encoder, device=args.device, batch_size=args.batch, progress=progress)
+    unreadable = int((~made.valid).sum())
+    words = f"Representation {made.name!r}: {len(made.vectors):,} vectors of {made.vectors.shape[1]} numbers"
+    if unreadable:
+        words += f"; {unreadable:,} objects could not be read (see {made.folder / 'problems.json'})"
+    return ({"representation": made.name, "objects": len(made.vectors), "dimension": made.vectors.shape[1],
+             "unreadable": unreadable}, f"{words}. Next: python -m engine layout {survey.path}")
+
+
+def layout(args, progress: Progress) -> Outcome:
+    """Place the objects on a map."""
+    survey = Survey.open(args.survey)
+    options = {"representation": args.representation, "seed": args.seed}
+    if args.columns:
+        options["columns"] = tuple(args.columns)
+    xy = survey.layout(args.method, progress=progress, **options)
+    placed = int(np.isfinite(xy).all(axis=1).sum())
+    return ({"layout": survey.layouts[0], "placed": placed},
+            f"Layout {survey.layouts[0]!r}: {placed:,} objects placed. Next: python launch.py {survey.path}")
+
+
+def train(args, progress: Progress) -> Outcome:
+    """Train the encoder that ships with the product, by its documented recipe."""
+    from engine.encoders.train import train as run
+
+    result = run(args.data, args.out, seed=args.seed, minutes=args.minutes, progress=progress)
+    return result, f"Weights written to {args.out}."
+
+
+def similar(args, progress: Progress) -> Outcome:
+    """Rank objects by likeness to some, and unlikeness to others."""
+    found = Survey.open(args.survey).similar(args.ids, unlike=args.unlike, top=args.top,
+                                             representation=args.representation)
+    return _table(found)
+
+
+def label(args, progress: Progress) -> Outcome:
+    """Label objects for a target, or undo."""
+    survey = Survey.open(args.survey)
+    if args.undo:
+        undone = survey.labels.undo(args.user, args.target)
+        if undone is None:
+            raise UserError(f"{args.user} has no label to undo for {args.target!r}", "check --user and --target")
+        return {"undone": len(undone.rows)}, f"Undid {len(undone.rows):,} labels."
+    pairs = [_pair(text) for text in args.labels]
+    if not pairs:
+        raise UserError("there is nothing to label", "give objects as ID=yes, ID=no or ID=unsure")
+    by_value: dict[str, list[str]] = {}
+    for name, value in pairs:
+        by_value.setdefault(value, []).append(name)
+    rows = {value: survey.rows(ids) for value, ids in by_value.items()}  # every id is checked before one is written
+    for value, ids in by_value.items():
+        survey.labels.add(rows[value], args.target, value, ids=ids, user=args.user, comment=args.comment)
+    return {"labelled": len(pairs), "target": args.target}, f"Labelled {len(pairs):,} objects for {args.target!r}."
+
+
+def suggest(args, progress: Progress) -> Outcome:
+    """Show the objects most worth labelling next, by a Gaussian process on the labels so far."""
+    hunt = Survey.open(args.survey).interest(args.target, representation=args.representation)
+    found = hunt.suggest(args.count)
+    hunt.store()
+    return _table(found.drop(columns="row"))
+
+
+def select(args, progress: Progress) -> Outcome:
+    """Select objects by a query on columns, scores and labels, and keep the selection under a name."""
+    from engine.search import selections
+    from engine.search.query import select as choose
+
+    survey = Survey.open(args.survey)
+    rows = choose(survey, args.query)
+    if args.name:
+        selections.save(survey, selections.Selection.of(args.name, rows, how={"query": args.query}))
+    return ({"selected": len(rows), "name": args.name, "ids": survey.ids.take(rows[:1000]).to_pylist()},
+            f"{len(rows):,} of {len(survey):,} objects" + (f", kept as {args.name!r}." if args.name else "."))
+
+
+def export(args, progress: Progress) -> Outcome:
+    """Write a catalogue: FITS, VOTable, Parquet, ECSV or CSV, by the file's suffix."""
+    path = Survey.open(args.survey).export(args.file, query=args.query, selection=args.selection, target=args.target,
+                                           ranking=args.ranking, overwrite=args.overwrite)
+    return {"file": str(path)}, f"Wrote {path}."
+
+
+def status(args, progress: Progress) -> Outcome:
+    """Say what a survey has, and what to do next."""
+    survey = Survey.open(args.survey)
+    labels = survey.labels.targets()
+    facts = {"survey": str(survey.path), "name": survey.name, "objects": len(survey), "bands": list(survey.bands),
+             "representations": survey.representations, "layouts": survey.layouts, "scores": survey.scores,
+             "labels": labels, "thumbnails": survey.thumbnails.complete}
+    if not facts["representations"]:
+        facts["next"] = f"python -m engine embed {survey.path}"
+    elif not facts["layouts"]:
+        facts["next"] = f"python -m engine layout {survey.path}"
+    else:
+        facts["next"] = f"python launch.py {survey.path}"
+    lines = [f"{survey.name}: {len(survey):,} objects, bands {' '.join(survey.bands)}"]
+    for key in ("representations", "layouts", "scores"):
+        lines.append(f"{key:16} {', '.join(facts[key]) or 'none'}")
+    for target, counts in labels.items():
+        lines.append(f"labels           {target}: " + ", ".join(f"{count:,} {value}" for value, count in counts.items()))
+    lines.append(f"next             {facts['next']}")
+    return facts, "\n".join(lines)
+
+
+def doctor(args, progress: Progress) -> Outcome:
+    """Check a survey folder and say what to do about each fault. Changes nothing."""
+    from engine.doctor import diagnose
+
+    faults = diagnose(args.survey)
+    words = "\n".join(f"{f.severity}: {f.what} ({f.where}): {f.remedy}." for f in faults) or f"{args.survey} is in order."
+    facts = {"survey": str(args.survey), "faults": [vars(f) | {"where": str(f.where)} for f in faults]}
+    if any(f.severity == "error" for f in faults):
+        facts["exit"] = 1
+    return facts, words
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not equals or not name or not value:
+        raise UserError(f"{text!r} is no label", "give objects as ID=yes, ID=no or ID=unsure")
+    return name, value
+
+
+def _table(found) -> Outcome:
+    return {"objects": json.loads(found.to_json(orient="records"))}, found.to_string(index=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Sift a sky survey for what is rare.")
+    parser.add_argument("--version", action="version", version=f"skysieve {version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(run: Callable, *, survey: bool = True) -> argparse.ArgumentParser:
+        words = (run.__doc__ or "").strip()
+        command = commands.add_parser(run.__name__, help=words.splitlines()[0], description=words)
+        command.set_defaults(run=run)
+        command.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+        command.add_argument("--progress", choices=["auto", "json", "none"], default="auto",
+                             help="how progress is written to stderr")
+        if survey:
+            command.add_argument("survey", type=Path, metavar="SURVEY", help="the survey's folder")
+        return command
+
+    command = add(simulate)
+    command.add_argument("--objects", type=_positive, default=6000, help="how many (6000)")
+    command.add_argument("--dwarfs", type=float, default=0.03, help="share of dwarf galaxies (0.03)")
+    command.add_argument("--seed", type=int, default=1)
+
+    command = add(ingest, survey=False)
+    command.add_argument("source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, npz or FITS file")
+    command.add_argument("survey", type=Path, metavar="SURVEY", help="folder to make")
+    command.add_argument("--catalogue", type=Path, help="table to join: CSV, Parquet, FITS, VOTable")
+    command.add_argument("--id-column", help="column of the catalogue that holds the ids")
+    command.add_argument("--name", help="what to call the survey")
+    command.add_argument("--dataset", help="HDF5 dataset that holds the images")
+    command.add_argument("--bands", nargs="+", help="names of the bands, in order")
+    command.add_argument("--dry-run", action="store_true", help="say what would happen, write nothing")
+
+    command = add(embed)
+    command.add_argument("--encoder", default="skysieve-base", help="skysieve-base, or pixels")
+    command.add_argument("--device", help="cuda, mps or cpu")
+    command.add_argument("--batch", type=_positive, help="objects at a time")
+
+    command = add(layout)
+    command.add_argument("--method", default="umap", help="umap, tsne, pca or columns (umap)")
+    command.add_argument("--representation", help="the newest if not given")
+    command.add_argument("--columns", nargs=2, metavar=("X", "Y"), help="two columns to use, with --method columns")
+    command.add_argument("--seed", type=int, default=0)
+
+    command = add(train, survey=False)
+    command.add_argument("--data", type=Path, nargs="*", default=[], help="folders of real images to learn from as well")
+    command.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    command.add_argument("--minutes", type=float, default=20.0, help="how long to train (20)")
+    command.add_argument("--seed", type=int, default=1)
+
+    command = add(similar)
+    command.add_argument("ids", nargs="+", metavar="ID")
+    command.add_argument("--unlike", nargs="+", default=[], metavar="ID")
+    command.add_argument("--top", type=_positive, default=25)
+    command.add_argument("--representation")
+
+    command = add(label)
+    command.add_argument("labels", nargs="*", metavar="ID=VALUE", help="VALUE is yes, no, unsure, a class or a rating 0-5")
+    command.add_argument("--target", required=True, help="what is hunted, such as dwarf")
+    command.add_argument("--user", default="cli")
+    command.add_argument("--comment")
+    command.add_argument("--undo", action="store_true", help="take the user's last labels back")
+
+    command = add(suggest)
+    command.add_argument("--target", required=True)
+    command.add_argument("--count", type=_positive, default=10)
+    command.add_argument("--representation")
+
+    command = add(select)
+    command.add_argument("query", metavar="QUERY", help="such as 'mag_r < 22 and mean_dwarf > 0.5'")
+    command.add_argument("--name", help="keep the selection under this name")
+
+    command = add(export)
+    command.add_argument("file", type=Path, metavar="FILE", help=".fits, .vot, .parquet, .ecsv or .csv")
+    command.add_argument("--query", help="only objects that meet it")
+    command.add_argument("--selection", help="only a kept selection")
+    command.add_argument("--target", help="only this target's labels and scores")
+    command.add_argument("--ranking", action="store_true", help="in the order of the target's posterior mean")
+    command.add_argument("--overwrite", action="store_true")
+
+    add(status)
+    add(doctor)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _reporter(mode: str) -> Progress:
+    return silent if mode == "none" else Reporter(machine=mode == "json")
+
+
+def _cancel(signum, frame):
+    raise Cancelled
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    args = _parser().parse_args(arguments)
+    progress = _reporter(args.progress)
+    signal.signal(signal.SIGTERM, _cancel)
+    started = time.monotonic()
+    try:
+        facts, words = args.run(args, progress)
+    except UserError as error:
+        return _fail(args, {"error": error.problem, "remedy": error.remedy}, f"error: {error}")
+    except OSError as error:
+        problem = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
+        return _fail(args, {"error": problem, "remedy": "check the path, its permissions and the space left on the disk"},
+                     f"error: {problem}: check the path, its permissions and the space left on the disk.")
+    except KeyboardInterrupt:
+        print("cancelled: what was finished is kept, run the same command to go on", file=sys.stderr)
+        return 130
+    except Cancelled:
+        print("cancelled: what was finished is kept, run the same command to go on", file=sys.stderr)
+        return 143
+    finally:
+        if isinstance(progress, Reporter):
+            progress.finish()
+    status = facts.pop("exit", 0)
+    if args.json:
+        print(json.dumps(facts | {"seconds": round(time.monotonic() - started, 3)}, ensure_ascii=False, default=str))
+    else:
+        print(words)
+    return status
+
+
+def _fail(args, facts: dict, words: str) -> int:
+    if args.progress == "json":
+        print(json.dumps(facts, ensure_ascii=False), file=sys.stderr, flush=True)
+    else:
+        print(words, file=sys.stderr, flush=True)
+    if args.json:
+        print(json.dumps(facts, ensure_ascii=False))
+    return 2
