@@ -1,0 +1,59 @@
+"""What one session shows: parameters only, watched by the views.
+
+A view reads and writes these parameters and nothing of another view. Arrays are replaced, never changed in place: a
+watcher sees each assignment once. What should outlive a reload is listed in `RESTORED` and kept in the page's address.
+"""
+
+import getpass
+import os
+
+import numpy as np
+import param
+
+#: Tabs of the gallery, in order.
+TABS = ("selection", "suggestions", "similar", "labelled")
+
+#: Parameter → its name in the address of the page; a reload or a shared link brings these back.
+RESTORED = {"layout": "layout", "colour": "colour", "target": "target", "tab": "tab", "sort": "sort", "cursor": "object",
+            "view": "view", "dark": "dark"}
+
+
+def person() -> str:
+    """Who labels, as the machine knows them; ``SKYSIEVE_USER`` overrides it."""
+    try:
+        return os.environ.get("SKYSIEVE_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+class State(param.Parameterized):
+    """One session's view of a survey."""
+
+    layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
+    colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
+    target = param.String("interesting", doc="What is looked for; labels and rankings belong to it.")
+    user = param.String(doc="Who labels.")
+
+    selection = param.Parameter(None, doc="Row numbers of the selected objects, (n,) int64, or None.")
+    selection_how = param.Dict({}, doc="How they were chosen: kind ('polygon', 'box', 'query', ...) and its details.")
+    tab = param.Selector(default="selection", objects=list(TABS), doc="What the gallery shows.")
+    sort = param.String("", doc="Column or score that orders the gallery, '-' in front for descending; empty: as it comes.")
+    cursor = param.Integer(-1, doc="Row of the object in focus, shown in the inspector; -1: none.")
+    hovered = param.Integer(-1, doc="Row of the object under the pointer on the map; -1: none.")
+    query_rows = param.Parameter(None, doc="Rows whose like the 'similar' tab shows, (n,) int64, or None.")
+
+    view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
+    dark = param.Boolean(True, doc="Dark theme.")
+    inspecting = param.Boolean(False, doc="Whether the inspector's drawer is open.")
+
+    labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")
+    ranking_version = param.Integer(0, doc="Rises when a target was ranked anew.")
+    notice = param.Tuple(("", ""), length=2, doc="('error' | 'info' | 'success', text) to show to the person.")
+
+    def __init__(self, **params):
+        super().__init__(**{"user": person(), **params})
+
+    def select(self, rows: np.ndarray | None, **how) -> None:
+        """Replace the selection and show it in the gallery."""
+        rows = None if rows is None else np.asarray(rows, np.int64)
+        self.param.update(selection=rows, selection_how=how, tab="selection")
