@@ -1,0 +1,39 @@
+"""What many tests share: the real data, if it is there, and one small simulated survey."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+#: Real survey data, beside the checkout. Not part of the repository.
+SHARED = Path(os.environ.get("SKYSIEVE_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real survey data; the test is skipped where it is not present."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real survey data is not present at {SHARED} (name it with SKYSIEVE_DATA)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def small_survey(tmp_path_factory):
+    """A simulated survey of 600 objects with representation, layout and thumbnails; tests must not change it."""
+    from engine.data.simulate import simulate
+
+    survey = simulate(tmp_path_factory.mktemp("survey") / "small.survey", 600, seed=7, dwarf_fraction=0.05)
+    survey.embed("pixels")
+    survey.layout("pca")
+    return survey
+
+
+@pytest.fixture
+def own_survey(small_survey, tmp_path):
+    """A copy of the small survey that the test may change."""
+    import shutil
+
+    from engine import Survey
+
+    shutil.copytree(small_survey.path, tmp_path / "own.survey")
+    return Survey.open(tmp_path / "own.survey")
