@@ -1,0 +1,1 @@
+"""Figures of `make bench`: ratios against a peer, interleaved, in one run."""
