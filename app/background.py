@@ -1,0 +1,89 @@
+"""Work off the event loop: one thread a session, the newest request of a kind wins, results come back to the page.
+
+A view asks for work with a key; if it asks again under the same key before the first result is in, the first is dropped, so
+that a result never replaces a newer one. Without a document (tests, notebooks) the work is done at once, in the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from engine.errors import UserError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Background:
+    """A session's worker.
+
+    Parameters
+    ----------
+    document : bokeh.document.Document, optional
+        Where results are delivered: on its event loop.
+    """
+
+    def __init__(self, document=None):
+        self.document = document
+        self._tickets: dict[str, int] = {}
+        self._executor: ThreadPoolExecutor | None = None
+        self._closed = False
+
+    def run(self, key: str, work: Callable[[], T], done: Callable[[T], None],
+            failed: Callable[[UserError], None] | None = None) -> None:
+        """Do `work` in the thread, then ``done(result)`` or ``failed(error)`` on the event loop, unless asked anew meanwhile.
+
+        Parameters
+        ----------
+        key : str
+            What kind of work it is.
+        failed : callable, optional
+            Takes what a person can mend; anything else is logged and shown in the same way.
+        """
+        if self._closed:
+            return
+        ticket = self._tickets[key] = self._tickets.get(key, 0) + 1
+        if self.document is None:
+            self._work(key, ticket, work, done, failed)
+            return
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, thread_name_prefix="skysieve-session")
+        self._executor.submit(self._work, key, ticket, work, done, failed)
+
+    def cancel(self, key: str) -> None:
+        """Drop what was asked for under this key."""
+        self._tickets[key] = self._tickets.get(key, 0) + 1
+
+    def close(self, *_context) -> None:
+        """End the thread; results still to come are dropped. Fits `pn.state.on_session_destroyed`."""
+        self._closed = True
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, key, ticket, work, done, failed) -> None:
+        if self._tickets[key] != ticket:
+            return
+        try:
+            call = partial(done, work())
+        except UserError as error:
+            call = partial(failed, error) if failed else partial(log.warning, "%s", error)
+        except Exception as error:
+            log.exception("%s failed", key)
+            unknown = UserError(f"something went wrong ({type(error).__name__}: {error})",
+                                "try again; the terminal says more")
+            call = partial(failed, unknown) if failed else partial(log.warning, "%s", unknown)
+        self._deliver(key, ticket, call)
+
+    def _deliver(self, key: str, ticket: int, call: Callable[[], None]) -> None:
+        def deliver() -> None:
+            if self._tickets[key] == ticket and not self._closed:
+                call()
+
+        if self.document is None:
+            deliver()
+        elif not self._closed:
+            self.document.add_next_tick_callback(deliver)
