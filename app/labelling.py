@@ -6,10 +6,12 @@ worker's business. What goes wrong becomes a notice and an `Outcome` that says s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from app.background import Background
 from app.state import State
 from engine.errors import UserError
 
@@ -56,6 +58,7 @@ class Labelling:
     def __init__(self, state: State, store):
         self.state = state
         self.store = store
+        self._later = 0
 
     def label(self, rows, value: str, *, view: dict | None = None, target: str | None = None) -> Outcome:
         """Give objects a verdict.
@@ -71,14 +74,22 @@ class Labelling:
             The session's, if not given; a confirmation names the one it was asked for.
         """
         try:
-            rows = self._checked(rows, value)
-            self.store.label(rows, value, target=target or self.state.target, user=self.state.user, view=self._view(view))
+            write = self._writing(rows, value, view, target)
+            return self._written(write())
         except UserError as error:
             return self._failed(error)
-        except OSError as error:
-            return self._failed(UserError(f"the label could not be written ({error})", "free some space, then label it again"))
-        self.state.labels_version += 1
-        return Outcome(rows)
+
+    def label_later(self, rows, value: str, background: Background, done: Callable[[Outcome], None], *,
+                    view: dict | None = None, target: str | None = None) -> None:
+        """Like `label`, in the session's thread; ``done(outcome)`` is called on the event loop."""
+        self._later += 1
+        try:
+            write = self._writing(rows, value, view, target)
+        except UserError as error:
+            done(self._failed(error))
+            return
+        background.run(f"label {self._later}", write, lambda rows: done(self._written(rows)),
+                       lambda error: done(self._failed(error)))
 
     def undo(self) -> Outcome:
         """Take back the session's last verdict on the current target, one object or a whole selection."""
@@ -93,6 +104,24 @@ class Labelling:
         rows = np.asarray(undone.rows, np.int64)
         if len(rows) > 1:
             self.state.notice = ("info", f"Took back {len(rows):,} labels of ‘{self.state.target}’.")
+        return Outcome(rows)
+
+    def _writing(self, rows, value: str, view: dict | None, target: str | None) -> Callable[[], np.ndarray]:
+        """Check, and return what writes: it touches nothing of the session, so that a thread can call it."""
+        rows = self._checked(rows, value)
+        options = {"target": target or self.state.target, "user": self.state.user, "view": self._view(view)}
+
+        def write() -> np.ndarray:
+            try:
+                self.store.label(rows, value, **options)
+            except OSError as error:
+                raise UserError(f"the label could not be written ({error})", "free some space, then label it again") from error
+            return rows
+
+        return write
+
+    def _written(self, rows: np.ndarray) -> Outcome:
+        self.state.labels_version += 1
         return Outcome(rows)
 
     def _checked(self, rows, value: str) -> np.ndarray:

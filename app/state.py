@@ -10,6 +10,8 @@ import os
 import numpy as np
 import param
 
+from engine.data.stretch import DEFAULT, Stretch
+
 #: Tabs of the gallery, in order.
 TABS = ("selection", "suggestions", "similar", "labelled")
 
@@ -44,6 +46,8 @@ class State(param.Parameterized):
 
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     dark = param.Boolean(True, doc="Dark theme.")
+    stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How pictures are drawn.")
+    stretch_gallery = param.Boolean(False, doc="Whether the gallery is drawn with `stretch` too.")
     inspecting = param.Boolean(False, doc="Whether the inspector's drawer is open.")
 
     labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")
