@@ -1,11 +1,11 @@
 """Cutouts in one HDF5 file: an images dataset whose first axis is the object.
 
-The file stays open, and the rows asked for are read in order as slabs: neighbouring rows come in one call of the library, which
-is tens of times faster than one row at a time (488k against 16k small cutouts a second where it was measured), because a
-chunk is located and unpacked once.
+The file stays open, and the rows asked for are read in order as slabs: neighbouring rows come in one call of the library,
+which is tens of times faster than one row at a time (488k against 16k small cutouts a second where it was measured), because
+a chunk is located and unpacked once.
 
-The header's ``[pixels]`` names the dataset (``dataset``) and, where it cannot be told from the shape, the axes (``layout``:
-``NCHW``, ``NHWC`` or ``NHW``); the column ``pixels_index`` gives each object's row in it.
+The header's ``[pixels]`` names the dataset (``dataset``) and, where it cannot be told from the shape, the axes
+(``layout``: ``NCHW``, ``NHWC`` or ``NHW``); the column ``pixels_index`` gives each object's row in it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from engine.data.cutouts import Unreadable
 from engine.errors import UserError
 
 if TYPE_CHECKING:
+    from engine.data.references import Found
     from engine.survey import Survey
 
 #: Rows fewer than this apart are read in one slab: reading a row too many costs less than another call.
@@ -56,7 +57,8 @@ def guess_layout(shape: Sequence[int], bands: int | None = None) -> str:
         return "NHW"
     if len(shape) != 4:
         raise UserError(f"an array of shape {tuple(shape)} does not hold images",
-                        "name a dataset of shape (N, bands, height, width), (N, height, width, bands) or (N, height, width)")
+                        "name a dataset of shape (N, bands, height, width), (N, height, width, bands) or "
+                        "(N, height, width)")
     first, last = shape[1] == bands, shape[3] == bands
     if first != last:
         return "NCHW" if first else "NHWC"
@@ -122,7 +124,8 @@ class Hdf5Rows:
         try:
             self._file = h5py.File(root, "r")
         except OSError as error:
-            raise UserError(f"{root} cannot be read as HDF5 ({error})", "restore the file, or ingest the source again") from error
+            raise UserError(f"{root} cannot be read as HDF5 ({error})",
+                            "restore the file, or ingest the source again") from error
         name = pixels["dataset"]
         if not isinstance(self._file.get(name), h5py.Dataset):
             raise UserError(f"{root} has no dataset {name!r}", f"correct `dataset` in {survey.path / 'survey.toml'}")
@@ -155,3 +158,35 @@ class Hdf5Rows:
                 return [Unreadable(f"row {first}: {error}")] * len(wanted)
             return [self._slab(np.array([row]))[0] for row in wanted]
         return bands_first(block, self._layout)[wanted - first]
+
+
+def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None = None) -> Found:
+    """Find out what an HDF5 file holds; Galaxy10's and sky_embeddings' names are among the usual ones.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, holds no images dataset, or bands do not fit.
+    """
+    from engine.data.arrays import look_at_arrays
+
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as HDF5 ({error})", "check that the file is whole") from error
+    with file:
+        shapes: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+
+        def note(name: str, item) -> None:
+            if isinstance(item, h5py.Dataset) and item.shape is not None:
+                shapes[name] = item.shape, item.dtype
+
+        file.visititems(note)
+        found = look_at_arrays("hdf5", path, shapes, lambda name: file[name][()], bands=bands, dataset=dataset)
+        told = next((file[found.pixels["dataset"]].attrs[k] for k in ("bands", "filters", "channels")
+                     if k in file[found.pixels["dataset"]].attrs), None)
+        if told is None or bands is not None or np.ndim(told) != 1:
+            return found
+        names = [v.decode() if isinstance(v, bytes) else str(v) for v in told]
+        return look_at_arrays("hdf5", path, shapes, lambda name: file[name][()], bands=None, dataset=dataset,
+                              told_bands=names)

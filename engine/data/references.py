@@ -1,0 +1,176 @@
+"""References: what a look at a source found, and the way from a name in objects.parquet back to a file, never outside the root.
+
+A survey keeps names relative to its root; a survey that came from somebody else must not be able to read files of this
+machine, so that a name with ``..``, an absolute one, or a link that leaves the root is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from engine.errors import UserError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
+HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
+ARRAYS = (".npz", ".npy")
+#: kind of source → how its files' names end.
+ENDINGS = {"images": IMAGES, "fits": FITS, "hdf5": HDF5, "npz": ARRAYS}
+
+#: Objects with a file of each sort of trouble that a message names, before "and n more".
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file that was left out, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look at a source found: everything a survey needs but its catalogue.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `engine.data.cutouts.SOURCES`.
+    root : path
+        Folder or file that holds the pixels.
+    ids : list of N str
+    references : dict
+        Columns ``pixels_*`` of objects.parquet, each of N values.
+    bands : tuple of str
+    science : bool
+    sizes : (height, width) of the smallest and of the largest cutout, pixels
+    ra, dec : (N,) float64, deg
+        NaN where the source does not say.
+    columns : table of N rows, optional
+        Catalogue columns that came with the pixels.
+    pixels : dict
+        More of the header's ``[pixels]`` section.
+    rejected : tuple of Rejected
+    notes : tuple of str
+        What a person should know: files passed over, bands guessed.
+    files : int
+        Files looked at.
+    """
+
+    kind: str
+    root: Path
+    ids: list[str]
+    references: dict[str, list | np.ndarray]
+    bands: tuple[str, ...]
+    science: bool
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    ra: np.ndarray
+    dec: np.ndarray
+    columns: pa.Table | None = None
+    pixels: dict = field(default_factory=dict)
+    rejected: tuple[Rejected, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: int = 1
+
+
+def kind_of(name: str) -> str | None:
+    """Kind of source a file's name stands for, None if none."""
+    low = name.lower()
+    return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
+
+
+def without_extension(name: str) -> str:
+    """Drop the extension of an image, FITS or array file; other dots belong to the name."""
+    low = name.lower()
+    known = [e for endings in ENDINGS.values() for e in endings if low.endswith(e)]
+    longest = max((len(e) for e in known), default=0)
+    return name[: len(name) - longest] if longest < len(name) else name
+
+
+def names_to_ids(names: list[str]) -> list[str]:
+    """Ids of files: their stems where those are unique, else their paths, else their paths with extension."""
+    stems = [without_extension(os.path.basename(n)) for n in names]
+    if len(set(stems)) == len(stems):
+        return stems
+    paths = [without_extension(n) for n in names]
+    return paths if len(set(paths)) == len(paths) else list(names)
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Names of the files below `root`, relative to it, sorted; hidden ones and surveys are passed over."""
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(d for d in inner if not d.startswith(".") and not d.endswith(".survey"))
+        prefix = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield (prefix + name).removeprefix("./")
+
+
+class Root:
+    """A folder whose files may be read by relative name, and nothing outside it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._real = os.path.realpath(path)
+
+    def file(self, name: str) -> str:
+        """Path of a file below the root.
+
+        Raises
+        ------
+        ValueError
+            If the name leads outside: absolute, with ``..``, or through a link.
+        """
+        if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
+            raise ValueError("its name leads outside the folder of the survey's pixels")
+        path = os.path.join(self._real, name)
+        real = os.path.realpath(path)
+        if real != path and not real.startswith(self._real.rstrip(os.sep) + os.sep):
+            raise ValueError("it is a link to a place outside the folder of the survey's pixels")
+        return path
+
+
+def some(names: Iterable[str]) -> str:
+    """A few names for a message, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def named_bands(bands: Iterable[str] | None, count: int, default: Iterable[str]) -> tuple[str, ...]:
+    """Names of bands as the user gave them, or the default.
+
+    Raises
+    ------
+    UserError
+        If the user's are not `count`, or repeat.
+    """
+    names = tuple(bands) if bands is not None else tuple(default)
+    if len(names) != count:
+        raise UserError(f"{len(names)} bands are named ({', '.join(names)}) but the cutouts have {count}",
+                        f"name {count} with --bands")
+    if len(set(names)) != len(names):
+        raise UserError(f"band names repeat: {', '.join(names)}", "give each band its own name with --bands")
+    return names
+
+
+def require_some(ids: list[str], rejected: list[Rejected], place: Path, what: str) -> None:
+    """Refuse a source of which nothing can be read.
+
+    Raises
+    ------
+    UserError
+    """
+    if ids:
+        return
+    if rejected:
+        raise UserError(f"none of the {len(rejected):,} {what} in {place} can be read "
+                        f"(such as {rejected[0].file}: {rejected[0].reason})", "check that they are whole, or give another folder")
+    raise UserError(f"there are no {what} in {place}", "give the folder or file that holds the cutouts")
