@@ -1,9 +1,10 @@
-"""The gallery: a hundred thumbnails a page of what is selected, suggested, similar or labelled; labels by key and by click.
+"""The gallery: a hundred thumbnails a page of what is selected, suggested, similar or labelled; labels by key or click.
 
 Python decides what is listed and in which order; the browser draws it, moves the cursor and shows a label before it is
-confirmed. A page is one frame (`app.frames`); pictures the browser has already are not sent again, and the next page's follow
-when the page is there. An order is never changed under the reader's eyes: labels and rankings repaint marks and numbers, and
-the list is made anew when another tab, order, selection or target is chosen, on ``r``, or when a batch is labelled through.
+confirmed. A page is one frame (`app.frames`); pictures the browser has already are not sent again, and the next page's
+follow when the page is there. An order is never changed under the reader's eyes: labels and rankings repaint marks and
+numbers, and the list is made anew when another tab, order, selection or target is chosen, on ``r``, or when a batch is
+labelled through.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ KEPT = 600
 LATER = 2000
 #: Orders that put the interesting end first when they are chosen.
 BEST_FIRST = ("mean", "sd", "acquisition")
+#: What the objects of a tab are called where all of them are meant.
+LISTED_AS = {"selection": "selected", "suggestions": "suggested", "similar": "similar", "labelled": "listed"}
 
 
 class GalleryGrid(Component):
@@ -90,6 +93,7 @@ class GalleryView:
         watch(lambda *_: self._ranking_changed(), ["ranking_version"])
         watch(self._cursor_changed, ["cursor"])
         watch(lambda event: self.grid.param.update(dark=event.new), ["dark"])
+        watch(lambda event: self.grid.send("inspecting", open=event.new), ["inspecting"])
         watch(lambda *_: self._restretch(), ["stretch", "stretch_gallery"])
         if self.background.document is not None:
             pn.state.on_session_destroyed(self.background.close)
@@ -104,7 +108,8 @@ class GalleryView:
     def wanted(self) -> tabs.Wanted:
         """What the session asks for now."""
         state = self.state
-        return tabs.Wanted(state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch, self._verdict)
+        return tabs.Wanted(state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch,
+                           self._verdict)
 
     def relist(self, *, page: int = 0, first: bool = False) -> None:
         """List anew and show a page; `first` puts the cursor on its first object."""
@@ -132,8 +137,8 @@ class GalleryView:
         Parameters
         ----------
         place : int, optional
-            Where on the page the cursor goes, -1 for its end. If not given it stays when its object is on the page, and goes to
-            the first otherwise.
+            Where on the page the cursor goes, -1 for its end. If not given it stays when its object is on the page, and
+            goes to the first otherwise.
         """
         listing, thumbnails = self._listed.listing, self._thumbnails
         page = min(max(page, 0), listing.pages - 1)
@@ -229,9 +234,10 @@ class GalleryView:
         header = {
             **self._changing(), "sequence": self._sequence, "rows": self._shown, "ids": self._ids, "page": self._page,
             "pages": listing.pages, "start": self._page * PAGE, "total": len(listing), "cursor": self.state.cursor,
+            "inspecting": self.state.inspecting,
             "tab": self.state.tab, "orders": self._orders, "sort": self.state.sort, "batch": self._batch,
-            "batches": tabs.BATCHES, "verdict": self._verdict, "title": self._listed.title, "advice": self._listed.advice,
-            "waiting": self._listed.waiting, "pictured": list(pictures), "drop": dropped,
+            "batches": tabs.BATCHES, "verdict": self._verdict, "title": self._listed.title,
+            "advice": self._listed.advice, "waiting": self._listed.waiting, "pictured": list(pictures), "drop": dropped,
         }
         self.grid.frame = pack(header, list(pictures.values()))
 
@@ -271,7 +277,7 @@ class GalleryView:
                 return [""] * len(rows), [""] * len(rows)  # a prior says nothing about an object
             mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
             return ([f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain])
-        return self._sorted_numbers(rows, target), [""] * len(rows)
+        return self._sorted_numbers(rows, target), [self.state.sort.removeprefix("-")] * len(rows)
 
     def _sorted_numbers(self, rows: np.ndarray, target: str) -> list[str]:
         name = self.state.sort.removeprefix("-")
@@ -291,7 +297,7 @@ class GalleryView:
         self.grid.send("changed", **self._changing())
 
     def _ranking_changed(self) -> None:
-        """Numbers change at once; the list only when nobody can be looking at it: it was empty, or is labelled through."""
+        """Numbers change at once; the list only when nobody is at work on it: it was empty, or is labelled through."""
         target, tab = self.state.target, self.state.tab
         self.__dict__.pop("_orders", None)
         if tab == "suggestions" and (self._listed.waiting or self._batch_done()):
@@ -384,32 +390,35 @@ class GalleryView:
             self.state.notice = ("info", "There is nothing here to label.")
             return
         self._asked = (value, np.array(rows), target)
-        what = {"selection": "selected", "suggestions": "suggested", "similar": "similar", "labelled": "listed"}[self.state.tab]
-        objects = "object" if len(rows) == 1 else "objects"
-        self.grid.send("ask", value=value, text=f"Label {len(rows):,} {what} {objects} ‘{target}: {value}’?")
+        what = _objects(len(rows), LISTED_AS[self.state.tab])
+        self.grid.send("ask", value=value, text=f"Label {what} ‘{target}: {value}’?")
 
     def _label_all(self) -> None:
         if self._asked is None:
             return
         (value, rows, target), self._asked = self._asked, None
-        objects = "object" if len(rows) == 1 else "objects"
 
         def done(outcome) -> None:
             self.grid.send("done", good=outcome.good, problem=outcome.problem)
             if outcome.good:
-                self.state.notice = ("success", f"Labelled {len(rows):,} {objects} ‘{target}: {value}’. Press z to undo.")
+                self.state.notice = ("success", f"Labelled {_objects(len(rows))} ‘{target}: {value}’. z undoes it.")
 
         view = {"whole": True}
         if len(rows) < LATER:
             done(self.labelling.label(rows, value, view=view, target=target))
             return
-        self.grid.send("busy", text=f"Labelling {len(rows):,} objects…")
+        self.grid.send("busy", text=f"Labelling {_objects(len(rows))}…")
         self.labelling.label_later(rows, value, self.background, done, view=view, target=target)
 
     def _similar(self, message: dict) -> None:
         row = _row(message, self.store.n)
         if row >= 0:
             self.state.param.update(query_rows=np.array([row], np.int64), tab="similar")
+
+
+def _objects(count: int, kind: str = "") -> str:
+    """'1 selected object', '1,234 objects'."""
+    return f"{count:,} {kind} {'object' if count == 1 else 'objects'}".replace("  ", " ")
 
 
 def _row(message: dict, count: int) -> int:
