@@ -1,8 +1,8 @@
 """Cutouts in a NumPy file: one images array in an .npz with its catalogue columns beside it, or an .npy alone.
 
-An .npy is memory-mapped; an .npz is unpacked into memory when the survey's cutouts are first opened, so that it suits some
-gigabytes at most. Nothing is ever unpickled. Other arrays as long as the images become catalogue columns, as in HDF5
-(`engine.data.hdf5`): both are a set of named arrays, which `look_at_arrays` reads the meaning of.
+An .npy is memory-mapped; an .npz is unpacked into memory when the survey's cutouts are first opened, so that it suits
+some gigabytes at most. Nothing is ever unpickled. Other arrays as long as the images become catalogue columns, as in
+HDF5 (`engine.data.hdf5`): both are a set of named arrays, which `look_at_arrays` reads the meaning of.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from engine.survey import Survey
 
 #: Usual names of an images array, the most telling first; Galaxy10 says images, sky_embeddings cutouts.
-IMAGE_NAMES = ("images", "cutouts", "image", "cutout", "stamps", "pixels", "img", "imgs", "data", "x", "x_train", "array")
+IMAGE_NAMES = ("images", "cutouts", "image", "cutout", "stamps", "pixels", "img", "imgs", "data", "x", "x_train")
+#: Usual names of an array of band names.
+BANDS_NAMES = ("bands", "band", "filters", "channels")
 #: Smallest side of an image, pixels; what is smaller is a table.
 SMALLEST = 4
 
@@ -173,7 +175,7 @@ def _is_image(shape: tuple[int, ...]) -> bool:
 
 def _bands_array(shapes: Mapping, read: Callable) -> tuple[str, ...] | None:
     for name, (shape, dtype) in shapes.items():
-        if name.rpartition("/")[2].lower() in ("bands", "band", "filters", "channels") and len(shape) == 1 and dtype.kind in "USO":
+        if name.rpartition("/")[2].lower() in BANDS_NAMES and len(shape) == 1 and dtype.kind in "USO":
             return tuple(str(v) for v in plain(read(name)))
     return None
 

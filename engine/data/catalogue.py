@@ -1,7 +1,7 @@
 """A catalogue: read from any table format astronomers use, its columns understood, and joined to objects.
 
-Joining is by id: ids are compared as text, with whole numbers written one way (``100008`` = ``"100008"`` = ``100008.0``), and
-file names without folders and extension. What has no partner by id is matched by position, to the nearest row within
+Joining is by id: ids are compared as text, whole numbers written one way (``100008`` = ``"100008"`` = ``100008.0``), file
+names without folders and extension. What has no partner by id is matched by position, to the nearest row within
 `TOLERANCE`. Hash joins: O(N + M); positions by a k-d tree, O(N log M).
 """
 
@@ -28,17 +28,19 @@ from engine.errors import UserError
 TOLERANCE = 1.0
 
 #: Usual names of columns, in lower case without punctuation; the first that occurs is taken.
-RA_NAMES = ("ra", "radeg", "raj2000", "rajdeg", "rightascension", "alphaj2000", "alpha", "raicrs", "radegrees", "radegree",
-            "rad", "rah", "meanra", "ramean", "objra", "rafk5", "rajd2000", "racen", "xra")
-DEC_NAMES = ("dec", "decdeg", "de", "dej2000", "decj2000", "dejdeg", "declination", "deltaj2000", "delta", "deicrs",
-             "decicrs", "decdegrees", "decdegree", "decd", "decl", "meandec", "decmean", "objdec", "decfk5", "deccen", "xdec")
-ID_NAMES = ("id", "objid", "objectid", "galaxyid", "sourceid", "ident", "fullid", "file", "filename", "image", "imagefile",
-            "imagename", "cutout", "path", "filepath", "galid", "dr7objid", "dr8objid", "targetid", "specobjid", "iauname",
-            "designation", "name", "object", "assetid", "subjectid", "catalogid", "number", "idstr", "stem")
+RA_NAMES = ("ra", "radeg", "raj2000", "rightascension", "alphaj2000", "alpha", "raicrs", "radegrees", "radegree",
+            "meanra", "ramean", "objra", "rafk5", "racen")
+DEC_NAMES = ("dec", "decdeg", "de", "dej2000", "decj2000", "declination", "deltaj2000", "delta", "deicrs", "decicrs",
+             "decdegrees", "decdegree", "decl", "meandec", "decmean", "objdec", "decfk5", "deccen")
+ID_NAMES = ("id", "objid", "objectid", "galaxyid", "sourceid", "ident", "fullid", "file", "filename", "image",
+            "imagefile", "imagename", "cutout", "path", "filepath", "galid", "dr7objid", "dr8objid", "targetid",
+            "specobjid", "iauname", "designation", "name", "object", "assetid", "subjectid", "catalogid", "number",
+            "idstr", "stem")
 #: Columns that number the extensions of one file, from zero (GalSim's name first).
 HDU_NAMES = ("galhdu", "hdu", "hdunum", "hduindex", "ext", "extnum", "extension")
 
-CATALOGUES = (".csv", ".tsv", ".txt", ".dat", ".ecsv", ".parquet", ".pq", ".fits", ".fit", ".fits.gz", ".vot", ".votable", ".xml")
+CATALOGUES = (".csv", ".tsv", ".txt", ".dat", ".ecsv", ".parquet", ".pq", ".fits", ".fit", ".fits.gz", ".vot",
+              ".votable", ".xml")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def read(path: str | Path) -> pa.Table:
     Returns
     -------
     table
-        Blanks around names and strings are gone; masked values are null; columns that are not one value a row are left out.
+        Blanks around names and strings are gone; masked values are null; columns of vectors are left out.
 
     Raises
     ------
@@ -92,13 +94,15 @@ def read(path: str | Path) -> pa.Table:
         raise UserError(f"there is no catalogue {path}", "check the path")
     reader = _reader(path)
     if reader is None:
-        raise UserError(f"{path.name} is not a catalogue of a known kind", f"give one ending in {', '.join(CATALOGUES)}")
+        raise UserError(f"{path.name} is not a catalogue of a known kind",
+                        f"give one ending in {', '.join(CATALOGUES)}")
     try:
         table = _tidied(reader(path))
     except UserError:
         raise
     except Exception as error:  # five formats, five libraries, each with errors of its own
-        raise UserError(f"the catalogue {path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"the catalogue {path} cannot be read ({reason})",
                         "check that it is whole and that its ending says its format") from error
     if table.num_rows == 0 or table.num_columns == 0:
         raise UserError(f"the catalogue {path} is empty", "give one with a row for each object")
@@ -171,7 +175,8 @@ def plain(values: np.ndarray) -> np.ndarray:
     """Values in native byte order; bytes and objects as text without blanks around it."""
     values = np.asarray(values)
     if values.dtype.kind in "SO":
-        return np.array([v.decode("utf-8", "replace").strip() if isinstance(v, bytes) else str(v).strip() for v in values], object)
+        text = (v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in values)
+        return np.array([t.strip() for t in text], object)
     if values.dtype.kind == "U":
         return np.array([str(v).strip() for v in values], object)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -195,7 +200,7 @@ def _tidied(table: pa.Table) -> pa.Table:
 # -- understanding ----------------------------------------------------------------------------------------------------
 
 
-def _simple(name: str) -> str:
+def simple_name(name: str) -> str:
     """A column's name for comparing: lower case, no punctuation, no unit in brackets but degrees."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"[\[(]\s*(?:deg|degrees?|°)\s*[\])]", "", name.lower()))
 
@@ -204,7 +209,7 @@ def column_named(table: pa.Table, names: Sequence[str]) -> str | None:
     """The column whose name is among usual ones, None if there is none."""
     by_name = {}
     for name in table.column_names:
-        by_name.setdefault(_simple(name), name)
+        by_name.setdefault(simple_name(name), name)
     return next((by_name[n] for n in names if n in by_name), None)
 
 
@@ -321,8 +326,8 @@ def match(
     if not (rows >= 0).any():
         raise _nothing_matches(table, ids, column, place)
     unused = table.num_rows - repeated - len(np.unique(rows[rows >= 0]))
-    return Match(rows, column if len(rows) > by_position and (rows >= 0).sum() > by_position else None,
-                 by_position, int(unused), repeated)
+    by_id = (rows >= 0).sum() > by_position
+    return Match(rows, column if by_id else None, by_position, int(unused), repeated)
 
 
 def _column(table: pa.Table, name: str, place: str) -> str:
@@ -339,7 +344,7 @@ def _best_column(table: pa.Table, ids: Sequence[str], hdus) -> tuple[str | None,
     hdu_column = _hdu_join(table, hdus)
     if hdu_column is not None:
         return hdu_column
-    usual = [c for n in ID_NAMES for c in table.column_names if _simple(c) == n]
+    usual = [c for n in ID_NAMES for c in table.column_names if simple_name(c) == n]
     rows, count, best = np.full(len(ids), -1), 0, None
     others = [c for c in table.column_names if c not in usual and _can_be_id(table[c])]
     for columns, least in ((usual, 1), (others, (len(ids) + 1) // 2)):
@@ -401,7 +406,7 @@ def _repeats(table: pa.Table, column: str, rows: np.ndarray, place: str, hdus) -
     again = keys.isin(set(keys[matched])) & keys.duplicated() & (keys != "")
     again[matched] = False
     extra = np.flatnonzero(again.to_numpy())
-    if len(extra) == 0 or (hdus is not None and _simple(column) in HDU_NAMES):
+    if len(extra) == 0 or (hdus is not None and simple_name(column) in HDU_NAMES):
         return 0
     first = {key: int(row) for row, key in zip(matched, keys[matched])}
     frame = table.take(pa.array(np.concatenate([extra, [first[k] for k in keys[extra]]]))).to_pandas()
@@ -409,7 +414,7 @@ def _repeats(table: pa.Table, column: str, rows: np.ndarray, place: str, hdus) -
     same = ((late == early) | (late.isna() & early.isna())).all(axis=1).to_numpy(dtype=bool)
     if not same.all():
         names = some(repr(k) for k in dict.fromkeys(keys[extra[~same]]))
-        raise UserError(f"{place} gives more than one row to the same id in its column {column!r}, with different values ({names})",
+        raise UserError(f"{place} gives different rows to the same id in its column {column!r} ({names})",
                         "keep one row for each object, or name another column with --id-column")
     return len(extra)
 

@@ -9,8 +9,8 @@ Three ways in which survey teams keep them, told apart by the columns of referen
 ``pixels_index`` alone
     The root is one file, its HDUs are objects.
 
-A header's celestial WCS gives the position of a cutout's middle. RA and DEC cards are a second choice: they are often where the
-telescope pointed.
+A header's celestial WCS gives the position of a cutout's middle. RA and DEC cards are a second choice: they are often
+where the telescope pointed.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ LIST_OF_OBJECTS = 10
 #: Planes of a cube that are taken for bands, at most.
 MOST_PLANES = 64
 #: Names of extensions that are no picture of the sky.
-COMPANIONS = re.compile(r"^(err|error|dq|wht|weight|var|variance|ivar|mask|con|ctx|samp|time|model|residual.*|psf|sigma|rms)\d*$", re.I)
+COMPANIONS = re.compile(
+    r"^(err|error|dq|wht|weight|var|variance|ivar|mask|con|ctx|samp|time|model|residual.*|psf|sigma|rms)\d*$", re.I)
 #: Share of exactly-zero pixels above which a cutout's zeros look like a hole in the coverage.
 HOLE = 0.01
 
-_WCS_CARD = re.compile(r"^(WCSAXES|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CD\d_\d|PC\d_\d|PV\d_\d+|CROTA\d|LONPOLE|LATPOLE"
+_WCS_CARD = re.compile(r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
                        r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$")
 _SIP_CARD = re.compile(r"^[AB]P?_(ORDER|\d_\d)$")
 _RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
@@ -139,7 +140,7 @@ class FitsFiles:
             return Unreadable(f"its bands differ in size ({sizes})")
         cutout = np.concatenate([np.full((1, *shape), np.nan, np.float32) if p is None else p for p in planes])
         if len(cutout) != len(self.bands):
-            return Unreadable(f"{names[0] or self._path.name}: {len(cutout)} planes where the survey has {len(self.bands)} bands")
+            return Unreadable(f"{names[0] or self._path.name}: {len(cutout)} planes for {len(self.bands)} bands")
         return cutout
 
 
@@ -172,7 +173,7 @@ class Examined:
 def examine(path: str) -> Examined:
     """Read a file's headers, choose its image, and find its position.
 
-    The chosen image is the extension called SCI, else the first that is not constant: CANDELS' primary is a plane of zeros.
+    The chosen image is the extension called SCI, else the first that is not constant: CANDELS' primary is all zero.
 
     Raises
     ------
@@ -424,7 +425,9 @@ def _common_head(stems: list[str]) -> int:
     """Length of what all stems begin with, up to a separator; 0 for a single stem."""
     if len(set(stems)) < 2:
         return 0
-    common = os.path.commonprefix(stems)
+    low, high = min(stems), max(stems)  # what these two share, all between them share
+    same = next((k for k, (a, b) in enumerate(zip(low, high)) if a != b), min(len(low), len(high)))
+    common = low[:same]
     return max(common.rfind(mark) for mark in "_-. ") + 1
 
 
@@ -442,7 +445,7 @@ def _sizes(images: list[Hdu]) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _band_names(bands: Sequence[str] | None, planes: int, filters: Sequence[str | None]) -> tuple[str, ...]:
-    same = set(filters)
+    same = set(filters) - {None}
     one = next(iter(same)) if len(same) == 1 else None
     return named_bands(bands, planes, (one or "band",) if planes == 1 else (f"band{k + 1}" for k in range(planes)))
 

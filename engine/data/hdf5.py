@@ -1,8 +1,8 @@
 """Cutouts in one HDF5 file: an images dataset whose first axis is the object.
 
-The file stays open, and the rows asked for are read in order as slabs: neighbouring rows come in one call of the library,
-which is tens of times faster than one row at a time (488k against 16k small cutouts a second where it was measured), because
-a chunk is located and unpacked once.
+The file stays open, and the rows asked for are read in order as slabs: neighbouring rows come in one call of the
+library, which is tens of times faster than one row at a time (488k against 16k small cutouts a second where it was
+measured), because a chunk is located and unpacked once.
 
 The header's ``[pixels]`` names the dataset (``dataset``) and, where it cannot be told from the shape, the axes
 (``layout``: ``NCHW``, ``NHWC`` or ``NHW``); the column ``pixels_index`` gives each object's row in it.

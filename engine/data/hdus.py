@@ -1,8 +1,8 @@
 """The blocks of a FITS file: its headers, and where the pixels of each image lie.
 
-A cutout is one small image behind one header, and a survey has millions. Reading just that, tolerantly, is several times
-faster than a library that validates every card, and odd cards (SDSS and CANDELS headers are full of them) cannot make it fail.
-Compressed images go to astropy. FITS standard 4.0 (Pence et al. 2010, A&A 524, A42), sec. 3-4.
+A cutout is one small image behind one header, and a survey has millions. Reading just that, tolerantly, is several
+times faster than a library that validates every card, and odd cards (SDSS and CANDELS headers are full of them) do not
+make it fail. Compressed images go to astropy. FITS standard 4.0 (Pence et al. 2010, A&A 524, A42), sec. 3-4.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Cutouts that are pictures: JPEG, PNG, TIFF, WebP or BMP files in a folder.
 
-Colour gives the bands R, G, B; grey gives one, ``grey``. Eight-bit pictures are taken as stretched already (0-255); 16-bit and
-floating-point ones as linear flux, kept in full. Files are decoded by a few threads: the decoder lets go of the
-interpreter, so that a batch costs its decoding divided by the cores (2-3 thousand small JPEGs a second and core).
+Colour gives the bands R, G, B; grey gives one, ``grey``. Eight-bit pictures are taken as stretched already (0-255);
+16-bit and floating-point ones as linear flux, kept in full. Files are decoded by a few threads: the decoder lets go of
+the interpreter, so that a batch costs its decoding divided by the cores (2-3 thousand small JPEGs a second and core).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a source of cutouts and a catalogue to a survey: look, join, measure, write.
 
-Nothing is copied: the survey refers to the pixels where they are. One pass over the headers finds what can be read; a damaged
-file is counted, named in ``ingest-report.json`` and left out. Levels for the pictures are measured on a sample of cutouts.
+Nothing is copied: the survey refers to the pixels where they are. One pass over the headers finds what can be read; a
+damaged file is counted, named in ``ingest-report.json`` and left out. Levels for the pictures are measured on a sample.
 The survey appears whole, or not at all.
 """
 
@@ -91,23 +91,36 @@ class Report:
                 f"({' '.join(self.bands)}), {size} pixels, {self.positions:,} with a position"]
         if self.catalogue is not None:
             how = f"by {self.id_column}" if self.id_column else "by position"
-            both = f", {self.matched_by_position:,} of them by position" if self.matched_by_position and self.id_column else ""
-            said.append(f"{self.catalogue}: {self.matched:,} matched {how}{both}; {self.without_row:,} objects without a row, "
-                        f"{self.without_image:,} rows without an object")
+            if self.matched_by_position and self.id_column:
+                how += f", {self.matched_by_position:,} of them by position"
+            said.append(f"{self.catalogue}: {self.matched:,} matched {how}; "
+                        f"objects without a row: {self.without_row:,}, rows without an object: {self.without_image:,}")
         if self.repeated_rows:
             said.append(f"{self.repeated_rows:,} catalogue rows repeat an earlier one")
         if self.rejected:
             first = self.rejected[0]
-            said.append(f"{len(self.rejected):,} left out because they cannot be read (such as {first['file']}: {first['reason']})")
+            said.append(f"{len(self.rejected):,} left out because they cannot be read "
+                        f"(such as {first['file']}: {first['reason']})")
         return said + self.notes
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """A new survey (None for a dry run) and the report of how it came to be."""
+    """A new survey (None for a dry run), and how it came to be."""
 
     survey: Survey | None
-    report: Report
+    details: Report
+
+    @property
+    def report(self) -> dict:
+        """The report as a JSON document."""
+        return self.details.document()
+
+    def text(self) -> str:
+        """The report for people, and what to do next."""
+        lines = [line[:1].upper() + line[1:] + "." for line in self.details.lines()]
+        following = "Nothing was written" if self.survey is None else f"Next: python -m engine embed {self.survey.path}"
+        return "\n".join([*lines, following])
 
 
 @dataclass(frozen=True)
@@ -180,28 +193,22 @@ def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     chosen = by_kind[kind]
     if not chosen:
-        raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES[:3], *FITS[:1]))} …), or a "
-                        f"file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
+        raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), or "
+                        f"a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
     notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in by_kind.items()
              if k != kind and other]
     if kind in ("hdf5", "npz"):
         if len(chosen) > 1:
             raise UserError(f"{source} holds {len(chosen)} {kind} files", f"give one of them: {', '.join(chosen[:5])}")
         return kind, source / chosen[0], [], notes
-    return kind, _below_images(source, chosen), [n.removeprefix("images/") for n in chosen] if _all_in_images(chosen) else chosen, notes
+    if all(n.startswith("images/") for n in chosen):  # the folder of a data set: images/ and a catalogue beside it
+        return kind, source / "images", [n.removeprefix("images/") for n in chosen], notes
+    return kind, source, chosen, notes
 
 
 def _is_catalogue(name: str, kind: str) -> bool:
     """Whether a FITS file is the catalogue that lies beside the images."""
     return kind == "fits" and name.lower().rpartition("/")[2].startswith(("catalog.", "catalogue."))
-
-
-def _all_in_images(names: list[str]) -> bool:
-    return all(n.startswith("images/") for n in names)
-
-
-def _below_images(source: Path, names: list[str]) -> Path:
-    return source / "images" if _all_in_images(names) else source
 
 
 def ingest(
@@ -252,7 +259,8 @@ def ingest(
     found = look(source, bands=bands, dataset=dataset, progress=progress)
     beside = None if catalogue is not None else _catalogue_beside(Path(source))
     table, report = _joined(found, Path(source), catalogue or beside, id_column, beside is not None)
-    pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science, **found.pixels}
+    pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science}
+    pixels |= found.pixels
     pixels, notes = _measured(Draft(path, {"pixels": pixels}, table), found, progress)
     report = dataclasses.replace(report, notes=[*report.notes, *notes])
     if dry_run:
@@ -306,7 +314,8 @@ def _joined(
             "ra": pa.array(np.where(good, ra % 360, np.nan)), "dec": pa.array(np.where(good, dec, np.nan))}
     data |= {key: pa.array(values) for key, values in found.references.items()}
     if columns is not None:
-        data |= {_free_name(name, data): columns[name] for name in columns.column_names}
+        same_id = "id" in columns.column_names and list(catalogues.text_ids(columns["id"])) == [str(i) for i in ids]
+        data |= {_free_name(name, data): columns[name] for name in columns.column_names if name != "id" or not same_id}
     report = Report(
         source=str(source), kind=found.kind, objects=len(ids), files=found.files, bands=list(found.bands),
         smallest=list(map(int, found.sizes[0])), largest=list(map(int, found.sizes[1])), positions=int(good.sum()),
@@ -315,8 +324,9 @@ def _joined(
     if joined is not None:
         matched = int((match.rows >= 0).sum())
         report = dataclasses.replace(
-            report, catalogue=str(catalogue), id_column=match.column, matched=matched, matched_by_position=match.by_position,
-            without_row=len(ids) - matched, without_image=match.unused, repeated_rows=match.repeated)
+            report, catalogue=str(catalogue), id_column=match.column, matched=matched,
+            matched_by_position=match.by_position, without_row=len(ids) - matched,
+            without_image=match.unused, repeated_rows=match.repeated)
     return pa.table(data), report
 
 
@@ -324,12 +334,13 @@ def _match(found: Found, path: Path, id_column: str | None) -> tuple[pa.Table, c
     table = catalogues.read(path)
     one_file = found.kind == "fits" and found.root.is_file()
     hdus = (found.root.name, found.references["pixels_index"]) if one_file else None
-    return table, catalogues.match(table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus, place=str(path))
+    return table, catalogues.match(table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus,
+                                   place=str(path))
 
 
 def _ids_of_catalogue(found: Found, table: pa.Table, match: catalogues.Match) -> list[str]:
     """HDUs that were joined by number take the catalogue's ids, if it has some that do not repeat."""
-    if match.column is None or catalogues._simple(match.column) not in catalogues.HDU_NAMES:
+    if match.column is None or catalogues.simple_name(match.column) not in catalogues.HDU_NAMES:
         return found.ids
     named = catalogues.column_named(table, ("ident", "id", "objid", "objectid", "sourceid"))
     if named is None or (match.rows < 0).any():
@@ -395,7 +406,8 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
         if zeros_are_holes(good):
             pixels["zero_is_missing"] = True
             good = [np.where(c == 0, np.float32(np.nan), c) for c in good]
-            notes.append("pixels that are exactly zero are taken as missing (set zero_is_missing = false in survey.toml if not)")
+            notes.append("pixels that are exactly zero are taken as missing "
+                         "(if they are not, set zero_is_missing = false in survey.toml)")
     if found.science:
         pixels |= calibrate(good).header()
     return pixels, notes

@@ -1,4 +1,4 @@
-"""References: what a look at a source found, and the way from a name in objects.parquet back to a file, never outside the root.
+"""References: what a look at a source found, and the way from a name in objects.parquet back to a file below the root.
 
 A survey keeps names relative to its root; a survey that came from somebody else must not be able to read files of this
 machine, so that a name with ``..``, an absolute one, or a link that leaves the root is refused.
@@ -172,5 +172,6 @@ def require_some(ids: list[str], rejected: list[Rejected], place: Path, what: st
         return
     if rejected:
         raise UserError(f"none of the {len(rejected):,} {what} in {place} can be read "
-                        f"(such as {rejected[0].file}: {rejected[0].reason})", "check that they are whole, or give another folder")
+                        f"(such as {rejected[0].file}: {rejected[0].reason})",
+                        "check that they are whole, or give another folder")
     raise UserError(f"there are no {what} in {place}", "give the folder or file that holds the cutouts")
