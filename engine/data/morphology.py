@@ -1,8 +1,8 @@
 """What each class of the simulated survey looks like above the atmosphere: how its light is laid out on the stamps.
 
-A painter takes the canvas, a random generator and the members of its class in one slab, and adds their light. Total flux and
-half-light radius are given; a painter chooses structure: inclination, arms, bars, knots, tails. Flux is in nanomaggies
-(zero point 22.5 AB), lengths in pixels.
+A painter takes the canvas, a random generator and the members of its class in one slab, and adds their light. Total
+flux and half-light radius are given; a painter chooses structure: inclination, arms, bars, knots, tails. Flux is in
+nanomaggies (zero point 22.5 AB), lengths in pixels.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from engine.data import profiles
 from engine.data.profiles import Ellipses
@@ -38,7 +36,7 @@ class Members:
         return len(self.stamp)
 
     def flux(self, share: np.ndarray | float = 1.0, *, redder: np.ndarray | float = 0.0) -> np.ndarray:
-        """Flux in g, r, z of a part that holds `share` of the r light and is `redder` in g−r (and 0.8 of that in r−z)."""
+        """Flux in g, r, z of a part with `share` of the r light that is `redder` in g−r (and 0.8 of that in r−z)."""
         gr, rz = self.gr + redder, self.rz + 0.8 * np.asarray(redder)
         magnitudes = np.stack(np.broadcast_arrays(self.mag + gr, self.mag, self.mag - rz), axis=-1)
         return 10 ** (0.4 * (ZERO_POINT - magnitudes)) * np.broadcast_to(share, self.mag.shape)[:, None]
@@ -48,7 +46,7 @@ class Members:
         return Members(*(v[which] for v in (self.stamp, self.x, self.y, self.radius, self.mag, self.gr, self.rz)))
 
     def ellipses(self, ratio: np.ndarray, angle: np.ndarray, *, scale: np.ndarray | float = 1.0) -> Ellipses:
-        """Their places as ellipses of `scale` times their radius; a flat one keeps its area no larger than its axis says."""
+        """Their places as ellipses whose semi-major axes are `scale` times their radius."""
         return Ellipses(self.x, self.y, np.maximum(self.radius * scale, 0.15), ratio, angle)
 
 
@@ -62,14 +60,14 @@ class Canvas:
 
     def __init__(self, stamps: int, bands: int, side: int):
         self.side = side
-        self.light = torch.zeros(stamps, bands, side, side)
+        self.light = np.zeros((bands, stamps, side, side), np.float32)
         self.points: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add(self, profile: Tensor, stamp: np.ndarray, flux: np.ndarray) -> None:
+    def add(self, profile: np.ndarray, stamp: np.ndarray, flux: np.ndarray) -> None:
         """Add K profiles (K, side, side) of flux (K, bands) to stamps (K,)."""
-        level = torch.from_numpy(np.asarray(flux, np.float32))
-        for band in range(level.shape[1]):  # one band at a time: a third of the memory
-            self.light[:, band].index_add_(0, torch.from_numpy(stamp), profile * level[:, band, None, None])
+        for row, (number, level) in enumerate(zip(stamp, np.asarray(flux, np.float32))):
+            for band, amount in enumerate(level):
+                self.light[band, number] += profile[row] * amount
 
     def sersic(self, shape: Ellipses, index: np.ndarray | float, stamp: np.ndarray, flux: np.ndarray) -> None:
         """Add K Sersic profiles."""
@@ -77,9 +75,9 @@ class Canvas:
         self.add(profiles.sersic(shape, index, self.side), stamp, flux)
 
     def knots(self, x: np.ndarray, y: np.ndarray, width: np.ndarray, flux: np.ndarray, stamp: np.ndarray) -> None:
-        """Add J blobs (P, J) of flux (P, J, bands) to P stamps."""
+        """Add J blobs (P, J) of flux (P, J, bands) to P different stamps."""
         if len(stamp):
-            self.light.index_add_(0, torch.from_numpy(stamp), profiles.blobs(x, y, width, flux, self.side))
+            self.light[:, stamp] += np.moveaxis(profiles.blobs(x, y, width, flux, self.side), 1, 0)
 
     def point(self, x: np.ndarray, y: np.ndarray, stamp: np.ndarray, flux: np.ndarray) -> None:
         """Add K point sources."""
@@ -105,7 +103,8 @@ def paint_elliptical(canvas: Canvas, rng: Rng, members: Members) -> None:
     some = np.flatnonzero(envelope)
     if len(some):
         part = members.subset(some)
-        canvas.sersic(part.ellipses(ratio[some] ** 0.5, angle[some], scale=2.5), 1.0, part.stamp, part.flux(envelope[some]))
+        canvas.sersic(part.ellipses(ratio[some] ** 0.5, angle[some], scale=2.5), 1.0, part.stamp,
+                      part.flux(envelope[some]))
 
 
 def paint_spiral(canvas: Canvas, rng: Rng, members: Members) -> None:
@@ -144,7 +143,8 @@ def _arm_knots(canvas: Canvas, rng: Rng, members: Members, disc: Ellipses, patte
     x, y = _on_sky(disc, radius, theta)
     weight = rng.pareto(1.6, (k, each)) + 0.1
     flux = members.flux(share, redder=-0.35)[:, None, :] * (weight / weight.sum(axis=1, keepdims=True))[..., None]
-    canvas.knots(x, y, np.maximum(0.05 * disc.radius[:, None] * rng.uniform(0.6, 2, (k, each)), 0.4), flux, members.stamp)
+    width = np.maximum(0.05 * disc.radius[:, None] * rng.uniform(0.6, 2, (k, each)), 0.4)
+    canvas.knots(x, y, width, flux, members.stamp)
 
 
 def _on_sky(disc: Ellipses, radius: np.ndarray, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,15 +164,18 @@ def paint_edge_on(canvas: Canvas, rng: Rng, members: Members) -> None:
     light = profiles.edge_on(disc, canvas.side)
     flux = members.flux(1 - bulge)
     canvas.add(light, members.stamp, flux)
-    canvas.sersic(members.ellipses(rng.uniform(0.5, 0.9, k), angle, scale=rng.uniform(0.12, 0.3, k)), rng.uniform(1.5, 4, k),
-                  members.stamp, members.flux(bulge, redder=0.2))
+    core = members.ellipses(rng.uniform(0.5, 0.9, k), angle, scale=rng.uniform(0.12, 0.3, k))
+    canvas.sersic(core, rng.uniform(1.5, 4, k), members.stamp, members.flux(bulge, redder=0.2))
     depth = np.where(rng.random(k) < 0.5, rng.uniform(0.4, 0.9, k), 0.0)
     dust = profiles.lane(disc, rng.uniform(0.25, 0.5, k), rng.normal(0, 0.35, k), canvas.side)
     canvas.add(light * dust, members.stamp, -flux * depth[:, None] * np.array([1.0, 0.85, 0.6]))
 
 
 def paint_dwarf(canvas: Canvas, rng: Rng, members: Members) -> None:
-    """Diffuse, Sersic index 0.5-1.2. Blue ones are often lopsided and clumpy, red ones smooth and sometimes nucleated."""
+    """Diffuse, Sersic index 0.5-1.2; the blue are often lopsided and clumpy, the red smooth and sometimes nucleated.
+
+    Their radius is that of the circle of equal area, so that their surface brightness is what was asked for.
+    """
     k = len(members)
     blue = members.gr < 0.48
     irregular = blue & (rng.random(k) < 0.65)
@@ -180,7 +183,7 @@ def paint_dwarf(canvas: Canvas, rng: Rng, members: Members) -> None:
     clumps = np.where(irregular, rng.uniform(0.05, 0.2, k), 0.0)
     lopsided = np.where(irregular, rng.uniform(0.15, 0.4, k), 0.0)
     ratio, angle = np.where(blue, rng.uniform(0.4, 1, k), rng.uniform(0.6, 1, k)), _angles(rng, k)
-    body = members.ellipses(ratio, angle)
+    body = members.ellipses(ratio, angle, scale=1 / np.sqrt(ratio))
     canvas.sersic(body, rng.uniform(0.5, 1.2, k), members.stamp, members.flux(1 - nucleus - clumps - lopsided))
     canvas.point(members.x, members.y, members.stamp, members.flux(nucleus))
     side_x, side_y = _on_sky(body, rng.uniform(0.2, 0.7, (k, 1)), rng.uniform(0, 2 * np.pi, (k, 1)))
@@ -250,25 +253,27 @@ def _tail(canvas: Canvas, rng: Rng, members: Members, start: tuple, away: np.nda
     spread = rng.uniform(0.45, 0.9, k)
     arc = Ellipses(x, y, radius, np.ones(k), np.zeros(k))
     # The galaxy lies at the start of the arc, so the middle of the arc is one spread further round.
-    light = profiles.annulus(arc, rng.uniform(0.06, 0.14, k), away - bend * np.pi / 2 + bend * spread, spread, canvas.side)
+    middle = away - bend * np.pi / 2 + bend * spread
+    light = profiles.annulus(arc, rng.uniform(0.06, 0.14, k), middle, spread, canvas.side)
     canvas.add(light, members.stamp, members.flux(share, redder=-0.1))
 
 
 def paint_lens(canvas: Canvas, rng: Rng, members: Members) -> None:
-    """A red elliptical that bends a blue background galaxy into an arc and a counter-image, one in eight into a ring."""
+    """A red elliptical that bends a blue galaxy behind it into an arc and a counter-image, one in eight into a ring."""
     k = len(members)
     angle, ratio = _angles(rng, k), rng.uniform(0.65, 1, k)
     canvas.sersic(members.ellipses(ratio, angle), 4.0, members.stamp, members.flux())
-    source = Members(members.stamp, members.x, members.y, members.radius, rng.uniform(20.2, 21.9, k),
+    source = Members(members.stamp, members.x, members.y, members.radius, rng.uniform(19.4, 21.2, k),
                      rng.uniform(-0.1, 0.35, k), rng.uniform(-0.1, 0.3, k))
-    einstein = rng.uniform(4.5, 10.5, k)
+    einstein = rng.uniform(5.5, 12.5, k)
     circle = Ellipses(members.x, members.y, einstein, rng.uniform(0.85, 1, k), angle)
     towards, ring = rng.uniform(-np.pi, np.pi, k), rng.random(k) < 0.125
     spread = np.where(ring, 30.0, rng.uniform(0.25, 0.75, k))
     main = profiles.annulus(circle, rng.uniform(0.04, 0.09, k), towards, spread, canvas.side)
     canvas.add(main, members.stamp, source.flux(np.where(ring, 1.0, 0.75)))
     inner = Ellipses(circle.x, circle.y, 0.75 * einstein, circle.ratio, angle)
-    counter = profiles.annulus(inner, np.full(k, 0.1), towards + np.pi + rng.normal(0, 0.2, k), 0.4 * spread, canvas.side)
+    opposite = towards + np.pi + rng.normal(0, 0.2, k)
+    counter = profiles.annulus(inner, np.full(k, 0.1), opposite, 0.4 * spread, canvas.side)
     canvas.add(counter, members.stamp, source.flux(np.where(ring, 0.0, 0.25)))
 
 

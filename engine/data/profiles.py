@@ -1,8 +1,10 @@
 """Light profiles on pixels: what `engine.data.simulate` paints galaxies and stars with.
 
-Every profile is a batch: K sources of one kind become a (K, side, side) float32 tensor in one call. Coordinates are in pixels,
-pixel (0, 0) has its centre at x = y = 0. Profiles of known integral are scaled so that the whole plane sums to one; light that
-falls off the frame is lost, as on the sky. Cost: one exponential and one logarithm a pixel and source.
+Every profile is a batch: K sources of one kind become a (K, side, side) float32 array in one call. Coordinates are in
+pixels, pixel (0, 0) has its centre at x = y = 0. Profiles of known integral are scaled so that the whole plane sums to
+one; light that falls off the frame is lost, as on the sky. Cost: an exponential and a logarithm a pixel and source.
+NumPy rather than torch: its functions leave the interpreter free, so that slabs of objects run in threads, which share a
+busy machine better than threads inside every operation.
 """
 
 from __future__ import annotations
@@ -10,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
+from scipy import fft, special
 
 #: Side of the patch around a cusp that is evaluated on subpixels, and subpixels a side of each of its pixels.
 PATCH, SUBPIXELS = 7, 6
@@ -43,12 +44,12 @@ class Ellipses:
     ratio: np.ndarray
     angle: np.ndarray
 
-    def plane(self, side: int) -> tuple[Tensor, Tensor]:
+    def plane(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates in each source's own plane, along its axes, in units of its radius: two (K, side, side)."""
-        axis = torch.arange(side, dtype=torch.float32)
+        axis = np.arange(side, dtype=np.float32)
         return self._turned(axis[None, None, :] - column(self.x), axis[None, :, None] - column(self.y))
 
-    def _turned(self, dx: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    def _turned(self, dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         cos, sin = np.cos(self.angle) / self.radius, np.sin(self.angle) / self.radius
         major = dx * column(cos) + dy * column(sin)
         minor = dy * column(cos / self.ratio) - dx * column(sin / self.ratio)
@@ -59,17 +60,17 @@ class Ellipses:
         return Ellipses(*(np.asarray(v)[which] for v in (self.x, self.y, self.radius, self.ratio, self.angle)))
 
 
-def column(values: np.ndarray) -> Tensor:
-    """(K,) numbers as a (K, 1, 1) float32 tensor."""
-    return torch.from_numpy(np.asarray(values, np.float32))[:, None, None]
+def column(values: np.ndarray) -> np.ndarray:
+    """(K,) numbers as a (K, 1, 1) float32 array."""
+    return np.asarray(values, np.float32)[:, None, None]
 
 
 def sersic_b(index: np.ndarray) -> np.ndarray:
-    """b(n), which makes the effective radius hold half the light; better than 1e-4 for n > 0.4 (Ciotti & Bertin 1999)."""
+    """b(n): the effective radius holds half the light; better than 1e-4 for n > 0.4 (Ciotti & Bertin 1999)."""
     return 2 * index - 1 / 3 + 4 / (405 * index) + 46 / (25515 * index**2) + 131 / (1148175 * index**3)
 
 
-def sersic(shape: Ellipses, index: np.ndarray, side: int) -> Tensor:
+def sersic(shape: Ellipses, index: np.ndarray, side: int) -> np.ndarray:
     """I(r) ∝ exp(−b (r/rₑ)^(1/n)), rₑ the half-light semi-major axis; integral one.
 
     The pixels around a cusp are averages over subpixels; elsewhere the profile is smooth on the scale of a pixel.
@@ -86,16 +87,19 @@ def sersic(shape: Ellipses, index: np.ndarray, side: int) -> Tensor:
     -------
     (K, side, side) float32
     """
-    from scipy.special import gammaln
-
     index = np.asarray(index, np.float64)
     b = sersic_b(index)
-    total = np.log(2 * np.pi * index * shape.radius**2 * shape.ratio) - 2 * index * np.log(b) + gammaln(2 * index)
+    total = np.log(2 * np.pi * index * shape.radius**2 * shape.ratio) + special.gammaln(2 * index)
+    total -= 2 * index * np.log(b)
 
-    def intensity(which: slice | np.ndarray, major: Tensor, minor: Tensor) -> Tensor:
-        log_radius = torch.log((major * major + minor * minor).clamp_(min=TINY))
-        power = torch.exp_(log_radius.mul_(column(0.5 / index[which])))
-        return torch.exp_(column(-total[which]) - power.mul_(column(b[which])))
+    def intensity(which: slice | np.ndarray, major: np.ndarray, minor: np.ndarray) -> np.ndarray:
+        value = _squared(major, minor)
+        np.log(np.maximum(value, TINY, out=value), out=value)
+        value *= column(0.5 / index[which])
+        np.exp(value, out=value)
+        value *= column(-b[which])
+        value -= column(total[which])
+        return np.exp(value, out=value)
 
     profile = intensity(slice(None), *shape.plane(side))
     cusps = np.flatnonzero((shape.radius < SMALL) | (index > CUSPY))
@@ -104,28 +108,27 @@ def sersic(shape: Ellipses, index: np.ndarray, side: int) -> Tensor:
     return profile
 
 
-def _refine(profile: Tensor, shape: Ellipses, cusps: np.ndarray, intensity) -> None:
+def _refine(profile: np.ndarray, shape: Ellipses, cusps: np.ndarray, intensity) -> None:
     """Put averages over subpixels into the PATCH × PATCH pixels around the centres of `cusps`."""
     side = profile.shape[-1]
     some = shape.subset(cusps)
     left, top = (np.rint(v).astype(np.int64) - PATCH // 2 for v in (some.x, some.y))
-    fine = (torch.arange(PATCH * SUBPIXELS, dtype=torch.float32) + 0.5) / SUBPIXELS - 0.5
+    fine = (np.arange(PATCH * SUBPIXELS, dtype=np.float32) + 0.5) / SUBPIXELS - 0.5
     major, minor = some._turned(fine[None, None, :] + column(left - some.x), fine[None, :, None] + column(top - some.y))
     blocks = intensity(cusps, major, minor).reshape(len(cusps), PATCH, SUBPIXELS, PATCH, SUBPIXELS)
-    patch = blocks.mean(dim=(2, 4))
-    rows = torch.from_numpy(top)[:, None, None] + torch.arange(PATCH)[None, :, None]
-    columns = torch.from_numpy(left)[:, None, None] + torch.arange(PATCH)[None, None, :]
+    patch = blocks.mean(axis=(2, 4))
+    source, rows, columns = np.broadcast_arrays(cusps[:, None, None], top[:, None, None] + np.arange(PATCH)[:, None],
+                                               left[:, None, None] + np.arange(PATCH))
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
-    source = torch.from_numpy(cusps)[:, None, None].expand(patch.shape)[inside]
-    profile[source, rows.expand(patch.shape)[inside], columns.expand(patch.shape)[inside]] = patch[inside]
+    profile[source[inside], rows[inside], columns[inside]] = patch[inside]
 
 
 def arms(shape: Ellipses, count: np.ndarray, pitch: np.ndarray, phase: np.ndarray, sharpness: np.ndarray,
-         ragged: np.ndarray, side: int) -> Tensor:
+         ragged: np.ndarray, side: int) -> np.ndarray:
     """Logarithmic spiral arms of an exponential disc, fading inside; sums to one on the frame.
 
-    I ∝ r e^(−1.2 r) [½ (1 + cos(m (θ − ln r / tan p) + φ))]^s, r in units of `radius`, with ragged edges: the phase wanders
-    by `ragged` radians along the arm.
+    I ∝ r e^(−1.2 r) [½ (1 + cos(m (θ − ln r / tan p) + φ))]^s, r in units of `radius`, with ragged edges: the phase
+    wanders by `ragged` radians along the arm.
 
     Parameters
     ----------
@@ -135,15 +138,15 @@ def arms(shape: Ellipses, count: np.ndarray, pitch: np.ndarray, phase: np.ndarra
         m, p (radians), φ (radians), s, and the wander (radians).
     """
     major, minor = shape.plane(side)
-    radius = torch.sqrt(major * major + minor * minor).clamp(min=0.05)
-    theta, winding = torch.atan2(minor, major), torch.log(radius)
-    wander = column(ragged) * (torch.sin(5 * winding + column(phase)) + torch.sin(3 * theta + 2 * column(phase)))
+    radius = np.maximum(np.sqrt(_squared(major, minor)), 0.05)
+    theta, winding = np.arctan2(minor, major), np.log(radius)
+    wander = column(ragged) * (np.sin(5 * winding + column(phase)) + np.sin(3 * theta + 2 * column(phase)))
     angle = column(count) * (theta - winding / column(np.tan(pitch))) + column(phase) + wander
-    crest = (0.5 + 0.5 * torch.cos(angle)).clamp(min=1e-6) ** column(sharpness)
-    return _summing_to_one(crest * radius * torch.exp(-1.2 * radius))
+    crest = np.maximum(0.5 + 0.5 * np.cos(angle), 1e-6) ** column(sharpness)
+    return _summing_to_one(crest * radius * np.exp(-1.2 * radius))
 
 
-def annulus(shape: Ellipses, width: np.ndarray, towards: np.ndarray, spread: np.ndarray, side: int) -> Tensor:
+def annulus(shape: Ellipses, width: np.ndarray, towards: np.ndarray, spread: np.ndarray, side: int) -> np.ndarray:
     """A ring (large `spread`) or an arc: Gaussian across, Gaussian along; sums to one on the frame.
 
     Parameters
@@ -156,39 +159,43 @@ def annulus(shape: Ellipses, width: np.ndarray, towards: np.ndarray, spread: np.
         Where the arc is brightest, and its standard deviation along, radians in the ring's plane.
     """
     major, minor = shape.plane(side)
-    across = (torch.sqrt(major * major + minor * minor) - 1) / column(width)
-    along = torch.atan2(minor, major) - column(towards)
-    along = torch.remainder(along + torch.pi, 2 * torch.pi) - torch.pi
-    return _summing_to_one(torch.exp(-0.5 * across**2 - 0.5 * (along / column(spread)) ** 2))
+    across = (np.sqrt(_squared(major, minor)) - 1) / column(width)
+    along = np.arctan2(minor, major) - column(towards)
+    along -= 2 * np.pi * np.rint(along / (2 * np.pi))
+    return _summing_to_one(np.exp(-0.5 * across**2 - 0.5 * (along / column(spread)) ** 2))
 
 
-def edge_on(shape: Ellipses, side: int) -> Tensor:
+def edge_on(shape: Ellipses, side: int) -> np.ndarray:
     """A disc seen from its side, I ∝ |u| K₁(|u|) sech²(v) (van der Kruit & Searle 1981); integral one.
 
     `radius` is the radial scale length h; `ratio` the vertical scale height over h.
     """
     major, minor = shape.plane(side)
-    along = major.abs().clamp(min=1e-3)
-    profile = along * torch.special.modified_bessel_k1(along) / torch.cosh(minor.clamp(-20, 20)) ** 2
+    along = np.maximum(np.abs(major), 1e-3)
+    profile = along * special.k1(along) / np.cosh(minor.clip(-20, 20)) ** 2
     return profile / column(2 * np.pi * shape.radius**2 * shape.ratio)
 
 
-def lane(shape: Ellipses, height: np.ndarray, shift: np.ndarray, side: int) -> Tensor:
+def lane(shape: Ellipses, height: np.ndarray, shift: np.ndarray, side: int) -> np.ndarray:
     """A dust lane's opacity, 0-1: Gaussian of `height` at `shift`, both in scale heights, fading along the disc."""
     major, minor = shape.plane(side)
-    return torch.exp(-0.5 * ((minor - column(shift)) / column(height)) ** 2 - 0.5 * (major / 2.2) ** 2)
+    return np.exp(-0.5 * ((minor - column(shift)) / column(height)) ** 2 - 0.5 * (major / 2.2) ** 2)
 
 
 def moffat(x: np.ndarray, y: np.ndarray, fwhm: np.ndarray, beta: np.ndarray, ratio: np.ndarray, angle: np.ndarray,
-           side: int) -> Tensor:
+           side: int) -> np.ndarray:
     """Seeing, I ∝ (1 + r²/α²)^−β, α = FWHM / (2 √(2^(1/β) − 1)) (Moffat 1969); integral one. (K, side, side)."""
     alpha = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
     major, minor = Ellipses(x, y, alpha / np.sqrt(ratio), ratio, angle).plane(side)
     peak = (beta - 1) / (np.pi * alpha**2)
-    return torch.exp(column(np.log(peak)) - column(beta) * torch.log1p(major * major + minor * minor))
+    profile = _squared(major, minor)
+    np.log1p(profile, out=profile)
+    profile *= column(-beta)
+    profile += column(np.log(peak))
+    return np.exp(profile, out=profile)
 
 
-def blobs(x: np.ndarray, y: np.ndarray, width: np.ndarray, flux: np.ndarray, side: int) -> Tensor:
+def blobs(x: np.ndarray, y: np.ndarray, width: np.ndarray, flux: np.ndarray, side: int) -> np.ndarray:
     """Round Gaussian blobs, J on each of P stamps: one matrix product a stamp, as a Gaussian is separable.
 
     Parameters
@@ -204,18 +211,27 @@ def blobs(x: np.ndarray, y: np.ndarray, width: np.ndarray, flux: np.ndarray, sid
     axis = np.arange(side)
 
     def across(centre: np.ndarray) -> np.ndarray:
-        return np.exp(-0.5 * ((axis - centre[..., None]) / width[..., None]) ** 2) / (np.sqrt(2 * np.pi) * width[..., None])
+        shape = np.exp(-0.5 * ((axis - centre[..., None]) / width[..., None]) ** 2)
+        return shape / (np.sqrt(2 * np.pi) * width[..., None])
 
     rows = np.moveaxis(flux, 2, 1)[..., None] * across(y)[:, None]
-    return torch.from_numpy((np.swapaxes(rows, 2, 3) @ across(x)[:, None]).astype(np.float32))
+    return np.einsum("pbjy,pjx->pbyx", rows, across(x)).astype(np.float32)
 
 
-def convolve(light: Tensor, kernel: Tensor) -> Tensor:
+def convolve(light: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Cyclic convolution of frames with kernels centred on pixel side // 2; both (..., side, side)."""
-    shape = light.shape[-2:]
-    centred = torch.fft.rfft2(torch.fft.ifftshift(kernel, dim=(-2, -1)))
-    return torch.fft.irfft2(torch.fft.rfft2(light) * centred, s=shape)
+    spectrum = fft.rfft2(light)
+    spectrum *= fft.rfft2(fft.ifftshift(kernel, axes=(-2, -1)))
+    return fft.irfft2(spectrum, s=light.shape[-2:], overwrite_x=True)
 
 
-def _summing_to_one(profile: Tensor) -> Tensor:
-    return profile / profile.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+def _summing_to_one(profile: np.ndarray) -> np.ndarray:
+    return profile / np.maximum(profile.sum(axis=(1, 2), keepdims=True), 1e-12)
+
+
+def _squared(major: np.ndarray, minor: np.ndarray) -> np.ndarray:
+    """Squared radius; spends its arguments."""
+    major *= major
+    minor *= minor
+    major += minor
+    return major
