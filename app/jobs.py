@@ -88,9 +88,14 @@ class Jobs:
         What is run; the arguments follow it.
     """
 
-    def __init__(self, survey: Path, *, on_change: Callable[[], None] | None = None,
-                 on_done: Callable[[str], None] | None = None,
-                 program: Sequence[str] = (sys.executable, "-m", "engine")):
+    def __init__(
+        self,
+        survey: Path,
+        *,
+        on_change: Callable[[], None] | None = None,
+        on_done: Callable[[str], None] | None = None,
+        program: Sequence[str] = (sys.executable, "-m", "engine"),
+    ):
         self.survey = survey
         self.program = tuple(program)
         self._on_change = on_change or (lambda: None)
@@ -170,8 +175,14 @@ class Jobs:
             if self._jobs[job.number].over:
                 return
             self._process = process = subprocess.Popen(
-                [*self.program, *job.arguments, "--progress", "json"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
+                [*self.program, *job.arguments, "--progress", "json"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
             self._jobs[job.number] = replace(job, state="running", started=time.time())
         self._on_change()
         for line in process.stderr:
@@ -183,7 +194,9 @@ class Jobs:
             job = self._jobs[job.number]
             state = "cancelled" if job.state == "cancelled" else "done" if status == 0 else "failed"
             message = "" if state != "failed" else _last_words(words, status)
-            job = self._jobs[job.number] = replace(job, state=state, message=message, seconds=time.monotonic() - started)
+            job = self._jobs[job.number] = replace(
+                job, state=state, message=message, seconds=time.monotonic() - started
+            )
         if job.state != "failed":
             self._on_done(job.arguments[0])
         self._on_change()
@@ -204,8 +217,13 @@ def parse_progress(line: str) -> dict | None:
         return None
     try:
         event = json.loads(line)
-        return {"stage": str(event["stage"]), "done": int(event["done"]), "total": int(event["total"]),
-                "rate": float(event["rate"] or 0), "left": None if event["left"] is None else float(event["left"])}
+        return {
+            "stage": str(event["stage"]),
+            "done": int(event["done"]),
+            "total": int(event["total"]),
+            "rate": float(event["rate"] or 0),
+            "left": None if event["left"] is None else float(event["left"]),
+        }
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -16,8 +16,16 @@ from engine.data.stretch import DEFAULT, Stretch
 TABS = ("selection", "suggestions", "similar", "labelled")
 
 #: Parameter → its name in the address of the page; a reload or a shared link brings these back.
-RESTORED = {"layout": "layout", "colour": "colour", "target": "target", "tab": "tab", "sort": "sort", "cursor": "object",
-            "view": "view", "dark": "dark"}
+RESTORED = {
+    "layout": "layout",
+    "colour": "colour",
+    "target": "target",
+    "tab": "tab",
+    "sort": "sort",
+    "cursor": "object",
+    "view": "view", "kept": "selection",
+    "dark": "dark",
+}
 
 
 def person() -> str:
@@ -39,7 +47,9 @@ class State(param.Parameterized):
     selection = param.Parameter(None, doc="Row numbers of the selected objects, (n,) int64, or None.")
     selection_how = param.Dict({}, doc="How they were chosen: kind ('polygon', 'box', 'query', ...) and its details.")
     tab = param.Selector(default="selection", objects=list(TABS), doc="What the gallery shows.")
-    sort = param.String("", doc="Column or score that orders the gallery, '-' in front for descending; empty: as it comes.")
+    sort = param.String(
+        "", doc="Column or score that orders the gallery, '-' in front for descending; empty: as it comes."
+    )
     cursor = param.Integer(-1, doc="Row of the object in focus, shown in the inspector; -1: none.")
     hovered = param.Integer(-1, doc="Row of the object under the pointer on the map; -1: none.")
     query_rows = param.Parameter(None, doc="Rows whose like the 'similar' tab shows, (n,) int64, or None.")
@@ -48,6 +58,8 @@ class State(param.Parameterized):
     dark = param.Boolean(True, doc="Dark theme.")
     stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How pictures are drawn.")
     stretch_gallery = param.Boolean(False, doc="Whether the gallery is drawn with `stretch` too.")
+    kept = param.String("", doc="Name under which the selection is kept for a reload; empty: nothing is selected.")
+    layout_wanted = param.Event(doc="Somebody asks for a layout where there is none.")
     inspecting = param.Boolean(False, doc="Whether the inspector's drawer is open.")
 
     labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -24,12 +23,10 @@ import pyarrow.compute as pc
 from app.jobs import Jobs
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration, to_rgb
-from engine.data.thumbnails import SIDE, encode
+from engine.data.thumbnails import SHARD, SIDE, encode
 from engine.errors import UserError
+from engine.maps.tiles import TileIndex
 from engine.survey import Survey
-
-if TYPE_CHECKING:
-    from engine.maps.tiles import TileIndex
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +57,11 @@ class Placed:
         In row order, NaN where an object has no place.
     index : TileIndex
         Placed rows in the order of the tiles (`index.order`).
-    x, y : (M,) float32
-        The placed objects, in the order of the tiles.
     """
 
     name: str
     xy: np.ndarray
     index: TileIndex
-    x: np.ndarray
-    y: np.ndarray
 
     @property
     def order(self) -> np.ndarray:
@@ -78,9 +71,10 @@ class Placed:
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of all placed objects; a unit square when there is none."""
-        if len(self.x) == 0:
+        if len(self.index) == 0:
             return 0.0, 0.0, 1.0, 1.0
-        return tuple(float(v) for v in (self.x.min(), self.y.min(), self.x.max(), self.y.max()))
+        x0, x1, y0, y1 = (float(v) for v in self.index.bounds)
+        return x0, y0, x1, y1
 
 
 @dataclass(frozen=True)
@@ -162,7 +156,7 @@ class Store:
         self._subscribers: list[tuple[Callable, object]] = []
         self._placed: dict[str, Placed] = {}
         self._values: OrderedDict[str, Values] = OrderedDict()
-        self._codes: dict[str, tuple[int, np.ndarray]] = {}
+        self._codes: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
         self._interests: dict = {}
         self._rankings: dict[str, Ranking] = {}
         self._problems: dict[str, UserError] = {}
@@ -228,11 +222,8 @@ class Store:
         """A layout sorted into tiles: kept; made on the first call (1.4 s for 10⁷ objects: ask from a thread, or `prepare`)."""
         found = self._placed.get(layout)
         if found is None:
-            from engine.maps.tiles import TileIndex
-
             xy = np.asarray(self.survey.layout_xy(layout), np.float32)
-            index = TileIndex.build(xy)
-            found = Placed(layout, xy, index, xy[index.order, 0], xy[index.order, 1])
+            found = Placed(layout, xy, TileIndex.build(xy))
             with self._lock:
                 self._placed[layout] = found
         return found
@@ -294,7 +285,11 @@ class Store:
             return Values(name, "category", np.where(codes == 0, -1, codes - 1).astype(np.int8), LABEL_NAMES[1:])
         if name in RANKED:
             ranking = self.ranking(target)
-            array = np.full(self.n, np.nan, np.float32) if ranking is None else np.asarray(getattr(ranking, name), np.float32)
+            array = (
+                np.full(self.n, np.nan, np.float32)
+                if ranking is None
+                else np.asarray(getattr(ranking, name), np.float32)
+            )
             return Values(name, "number", array)
         with self._lock:
             if name in self._values:
@@ -316,7 +311,9 @@ class Store:
         column = self.survey.arrow([name])[name].combine_chunks()
         if self._kind(name) == "number":
             numbers = pc.cast(column, pa.float64(), safe=False)
-            return Values(name, "number", numbers.to_numpy(zero_copy_only=False).astype(np.float32), (), self.unit(name))
+            return Values(
+                name, "number", numbers.to_numpy(zero_copy_only=False).astype(np.float32), (), self.unit(name)
+            )
         return _categories(name, column)
 
     def unit(self, column: str) -> str:
@@ -331,7 +328,9 @@ class Store:
     def thumbnails(self, rows: Sequence[int] | np.ndarray) -> list[bytes]:
         """JPEG bytes of objects, in order; rendered from the pixels where the survey has none; empty if unreadable."""
         found = self._thumbnails.read(rows)
-        missing = [int(r) for r, picture in zip(rows, found) if not picture and not self._thumbnails.has(int(r) // 4096)]
+        missing = [
+            int(r) for r, picture in zip(rows, found) if not picture and not self._thumbnails.has(int(r) // SHARD)
+        ]
         if missing:
             self._render([r for r in missing if r not in self._rendered])
             found = [p or self._rendered.get(int(r), b"") for r, p in zip(rows, found)]
@@ -357,7 +356,9 @@ class Store:
 
     # -- labels --------------------------------------------------------------------------------------------------------
 
-    def label(self, rows: Sequence[int] | np.ndarray, value: str, *, target: str, user: str, view: dict | None = None) -> None:
+    def label(
+        self, rows: Sequence[int] | np.ndarray, value: str, *, target: str, user: str, view: dict | None = None
+    ) -> None:
         """Write labels to the log (on disk when this returns), tell every session, and rank anew.
 
         Raises
@@ -367,8 +368,16 @@ class Store:
         """
         rows = np.asarray(rows, np.int64)
         names = self.survey.representations
-        self.survey.labels.add(rows, target, value, ids=self.ids(rows), user=user, view=view,
-                               representation=names[0] if names else None, layout=(view or {}).get("layout"))
+        self.survey.labels.add(
+            rows,
+            target,
+            value,
+            ids=self.ids(rows),
+            user=user,
+            view=view,
+            representation=names[0] if names else None,
+            layout=(view or {}).get("layout"),
+        )
         self._labelled(target)
 
     def undo(self, user: str, target: str | None = None):
@@ -389,10 +398,16 @@ class Store:
         if known is None or known[0] != version:
             codes = np.zeros(self.n, np.int8)
             current = self.survey.labels.current(target)
-            codes[np.asarray(current.rows, np.int64)] = [LABEL_CODES.get(str(v), 4) for v in current.values]
-            codes.flags.writeable = False
-            known = self._codes[target] = (version, codes)
+            rows = np.asarray(current.rows, np.int64)
+            codes[rows] = [LABEL_CODES.get(str(v), 4) for v in current.values]
+            codes.flags.writeable = rows.flags.writeable = False
+            known = self._codes[target] = (version, codes, rows)
         return known[1]
+
+    def labelled(self, target: str) -> np.ndarray:
+        """Rows with a label, the newest last, (n,) int64."""
+        self.label_codes(target)
+        return self._codes[target][2]
 
     def label_counts(self, target: str) -> dict[str, int]:
         """How many objects have each label: 'yes', 'no', 'unsure', 'other'."""
@@ -425,8 +440,14 @@ class Store:
 
     def _keep_ranking(self, interest, target: str) -> None:
         suggested = np.asarray(interest.next_rows(min(SUGGESTED, self.n)), np.int64)
-        self._rankings[target] = Ranking(target, np.array(interest.mean), np.array(interest.sd),
-                                         np.array(interest.acquisition()), suggested, self.label_counts(target))
+        self._rankings[target] = Ranking(
+            target,
+            np.array(interest.mean),
+            np.array(interest.sd),
+            np.array(interest.acquisition()),
+            suggested,
+            self.label_counts(target),
+        )
         self.publish("ranking", target)
 
     def ranking(self, target: str) -> Ranking | None:
@@ -435,6 +456,13 @@ class Store:
         if found is None:
             self.rerank(target)
         return found
+
+    def keep_scores(self, target: str) -> None:
+        """Write mean, sd and acquisition of a target into the survey, as an export wants them (call it in a thread)."""
+        interest = self.interest(target)
+        interest.sync()
+        interest.store()
+        self.publish("scores")
 
     def suggestions(self, target: str, n: int) -> np.ndarray:
         """Rows to look at next, best first, none of them labelled; empty until a ranking is there."""

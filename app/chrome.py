@@ -1,0 +1,32 @@
+"""What belongs to the page and to no view: help on keys (``?``) and short notices."""
+
+from pathlib import Path
+
+import param
+from panel.custom import JSComponent
+
+HERE = Path(__file__).parent
+
+#: Every key, by where it works.
+KEYS = {
+    "Map": {"L": "lasso (or hold Shift and drag)", "B": "box", "V": "pan", "F": "whole layout", "wheel": "zoom",
+            "click": "look at the nearest object", "Esc": "clear the selection"},
+    "Gallery": {"← ↑ → ↓": "move; never labels", "[ ]": "page back, forward", "Enter": "open the object", "S": "more like this",
+                "R": "next suggestions"},
+    "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
+    "Page": {"?": "this list", "Esc": "close"},
+}
+
+
+class Chrome(JSComponent):
+    """The help dialog with its button, and notices at the foot of the page."""
+
+    keys = param.Dict(KEYS)
+    notice = param.Dict({}, doc="kind ('error', 'info', 'success'), text, number (rises with each).")
+
+    _esm = HERE / "chrome.js"
+    _stylesheets = [HERE / "chrome.css"]  # noqa: RUF012 (Panel reads a list)
+
+    def say(self, kind: str, text: str) -> None:
+        """Show a notice."""
+        self.notice = {"kind": kind, "text": text, "number": self.notice.get("number", 0) + 1}

@@ -1,0 +1,207 @@
+"""The shell: one page a session, its views, what they share and what a reload brings back."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from holoviews.plotting.bokeh.callbacks import Callback
+from panel_material_ui.template.base import Meta
+from param.parameterized import discard_events
+
+from app.background import Background
+from app.chrome import Chrome
+from app.gallery import GalleryView
+from app.inspector import InspectorView
+from app.map import MapView
+from app.sidebar import OWN, JobList, Rail
+from app.state import RESTORED, State
+from app.store import Store
+from app.theme import DARK, LIGHT, page_style, palette
+from engine.errors import UserError
+from engine.search import selections
+
+log = logging.getLogger(__name__)
+
+RAIL, GALLERY = 248, 432
+
+
+class Session:
+    """One browser page on a survey."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.state = State(target=first_target(store), layout=first_layout(store))
+        self._work = Background(pn.state.curdoc)
+        self._restore()
+        self.chrome = Chrome(margin=(0, 8))
+        self.map = MapView(self.state, store)
+        self.rail = Rail(self.state, store)
+        self.gallery = GalleryView(self.state, store)
+        self.inspector = InspectorView(self.state, store)
+        self.running = JobList(store, small=True, margin=(0, 8))
+        self.page = self._page()
+        self._unsubscribe = store.subscribe(self._heard)
+        self._watch()
+        self._without_layout()
+        pn.state.on_session_destroyed(self.close)
+
+    # -- what the page is made of --------------------------------------------------------------------------------------
+
+    def _page(self) -> pmui.Page:
+        drawer = pn.Column(self.inspector.panel(), css_classes=["inspector-drawer"], margin=0, visible=self.state.param.inspecting,
+                           styles={"position": "absolute", "right": "0", "top": "0", "bottom": "0", "z-index": "4",
+                                   "width": "min(420px, 100%)", "overflow": "auto", "background": "var(--panel)",
+                                   "border-left": "1px solid var(--line)"})
+        centre = pn.Column(self.map.panel(), drawer, sizing_mode="stretch_both", margin=0, styles={"position": "relative"})
+        page = pmui.Page(
+            header=self._header(), sidebar=[self.rail.panel()], main=[centre], contextbar=[self.gallery.panel()],
+            sidebar_width=RAIL, contextbar_width=GALLERY, contextbar_open=True, contextbar_variant="persistent",
+            contextbar_resizable=True, dark_theme=self.state.dark, theme_config=palette(), sx=page_style(),
+            busy_indicator=None, meta=Meta(title=f"{self.store.survey.name} · Skysieve"))
+        page.link(self.state, dark_theme="dark")
+        return page
+
+    def _header(self) -> list:
+        survey = self.store.survey
+        name = pn.pane.HTML(
+            f"<div class='name' title='{_escaped(str(survey.path))}'><b>{_escaped(survey.name)}</b>"
+            f"<span>{self.store.n:,} objects</span></div>", margin=(0, 8, 0, 0), stylesheets=[_NAME])
+        self._layout = pmui.Select(label="Layout", options=self.store.layouts(), value=self.state.layout or None, size="small",
+                                   width=210, margin=(0, 4), variant="outlined", visible=bool(self.store.layouts()))
+        self._layout.param.watch(lambda event: self.state.param.update(layout=event.new or ""), "value")
+        target = pmui.TextInput(label="Looking for", value=self.state.target, size="small", width=150, margin=(0, 4),
+                                variant="outlined", max_length=60)
+        target.param.watch(self._retarget, "value")
+        self.state.param.watch(lambda event: target.param.update(value=event.new), "target")
+        return [name, self._layout, target, self.running, pn.Spacer(sizing_mode="stretch_width"), self.chrome]
+
+    def _retarget(self, event) -> None:
+        name = event.new.strip()
+        if name and name != self.state.target:
+            self.state.target = name
+
+    # -- change --------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        self.state.param.watch(lambda event: self.chrome.say(*event.new), "notice")
+        self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
+        self.state.param.watch(lambda event: self._keep_selection(), "selection")
+        self.state.param.watch(lambda event: self.store.ranking(event.new), "target")
+        self.store.ranking(self.state.target)
+
+    def _heard(self, kind: str, detail: str) -> None:
+        """Something changed in the store, by this session or another."""
+        self.rail.heard(kind)
+        if kind == "labels" and detail == self.state.target:
+            self.state.labels_version += 1
+        elif kind == "ranking" and detail == self.state.target:
+            self.state.ranking_version += 1
+        elif kind == "layouts":
+            self._new_layouts(detail)
+        elif kind == "problem":
+            self.state.notice = ("error", detail)
+        elif kind == "jobs":
+            self.running.update()
+            self._without_layout()
+
+    def _new_layouts(self, made: str) -> None:
+        names = self.store.layouts()
+        self._layout.param.update(options=names, visible=bool(names))
+        if made or not self.state.layout:
+            self.state.layout = made or first_layout(self.store)
+            self._layout.value = self.state.layout or None
+        self._without_layout()
+
+    def _without_layout(self) -> None:
+        """Say on the map what there is to do when no layout is there."""
+        if self.state.layout:
+            return
+        job = self.store.jobs.current
+        if job is not None:
+            self.map.overlay.status = {"title": f"{job.title} is being made", "text": job.stage or "starting …",
+                                       "progress": job.fraction or 0.0}
+        else:
+            self.map.overlay.status = {
+                "title": "No layout yet", "action": "Make a UMAP",
+                "text": "A layout places objects that look alike near each other. It takes seconds for thousands of objects, "
+                        "minutes for millions, and you can go on meanwhile."}
+
+    # -- across reloads ------------------------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        """Take what the address of the page says; what is not there any more is left out."""
+        if pn.state.location is None:
+            return
+        pn.state.location.sync(self.state, RESTORED)
+        if self.state.layout not in self.store.layouts():
+            self.state.layout = first_layout(self.store)
+        if not -1 <= self.state.cursor < self.store.n:
+            self.state.cursor = -1
+        if self.state.kept:
+            self._work.run("recall", lambda: selections.load(self.store.survey, self.state.kept), self._recalled,
+                           lambda error: self.state.param.update(kept=""))
+
+    def _recalled(self, kept) -> None:
+        with pn.io.hold():
+            tab = self.state.tab
+            self.state.select(kept.rows, **kept.how)
+            self.state.tab = tab
+
+    def _keep_selection(self) -> None:
+        """Keep the selection where a reload finds it."""
+        rows, how, name = self.state.selection, self.state.selection_how, OWN + self.state.user
+        if rows is None:
+            self.state.kept = ""
+            return
+        self._work.run("keep", lambda: selections.save(self.store.survey, selections.Selection.of(name, rows, how=how)),
+                       lambda saved: self.state.param.update(kept=name),
+                       lambda error: self.state.param.update(notice=("error", f"The selection was not kept: {error}")))
+
+    def close(self, session_context) -> None:
+        """Let go of everything: `pmui.Page` and HoloViews would keep it for ever (measured, 6.5 MB a session)."""
+        self._unsubscribe()
+        for view in (self._work, self.map, self.rail, self.rail.export, self.gallery, self.inspector):
+            getattr(view, "close", lambda: None)()
+        with discard_events(self.page):
+            self.page.param.update(main=[], sidebar=[], contextbar=[], header=[])
+        for stream in self.map.streams:
+            stream.clear("all")
+        for key, callback in list(Callback._callbacks.items()):
+            if any(stream in self.map.streams for stream in callback.streams):
+                Callback._callbacks.pop(key, None)
+
+
+def first_layout(store: Store) -> str:
+    """The newest layout, or nothing."""
+    names = store.layouts()
+    return names[0] if names else ""
+
+
+def first_target(store: Store) -> str:
+    """The target with most labels; without any, dwarfs in a simulated survey (they are what is rare there)."""
+    try:
+        counts = {target: sum(values.values()) for target, values in store.survey.labels.targets().items()}
+    except UserError as error:
+        log.warning("%s", error)
+        counts = {}
+    if counts:
+        return max(counts, key=counts.get)
+    return "dwarf" if "truth" in store.survey.columns else "interesting"
+
+
+_NAME = """
+.name { display: flex; align-items: baseline; gap: 10px; font: 13px/1.3 var(--font); white-space: nowrap; color: var(--text); }
+.name b { font-size: 15px; font-weight: 600; max-width: 300px; overflow: hidden; text-overflow: ellipsis; }
+.name span { color: var(--muted); font-variant-numeric: tabular-nums; }
+"""
+
+
+def _escaped(text: str) -> str:
+    from html import escape
+
+    return escape(text, quote=True)

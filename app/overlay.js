@@ -1,0 +1,200 @@
+// The layer over the map: tools, legend, hover card, status. Elements are made once; each parameter updates its own part.
+
+const ICONS = {
+  pan: "M8 1.5v13M1.5 8h13M8 1.5 6 3.5M8 1.5l2 2M8 14.5l-2-2M8 14.5l2-2M1.5 8l2-2M1.5 8l2 2M14.5 8l-2-2M14.5 8l-2 2",
+  lasso: "M8 2.5c3.6 0 6.3 1.8 6.3 4.1S11.6 10.7 8 10.7 1.7 8.9 1.7 6.6 4.4 2.5 8 2.5M4.8 10.2c-1 .9-.9 2.3.2 2.3 1.3 0 1.4-1.3.6-2M4.9 12.4c0 1 .6 1.600 1.700 2",
+  box: "M2.5 5.5v-3h3M10.5 2.5h3v3M13.5 10.5v3h-3M5.5 13.5h-3v-3M7 2.5h2M7 13.5h2M2.5 7v2M13.5 7v2",
+  fit: "M6 2.5H2.5V6M10 2.5h3.500V6M13.5 10v3.500H10M2.5 10v3.500H6M6 6h4v4H6z",
+  clear: "M4 4l8 8M12 4l-8 8",
+}
+const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
+const THROTTLE = 100 // ms between two questions about what is under the pointer
+
+const make = (tag, name, text) => {
+  const node = document.createElement(tag)
+  if (name) node.className = name
+  if (text !== undefined) node.textContent = text
+  return node
+}
+const icon = (name) => {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg")
+  svg.setAttribute("viewBox", "0 0 16 16")
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path")
+  path.setAttribute("d", ICONS[name])
+  svg.append(path)
+  return svg
+}
+const count = (n) => n.toLocaleString("en-US")
+
+export function typing(event) {
+  const target = event.composedPath()[0]
+  return event.ctrlKey || event.metaKey || event.altKey || (target instanceof HTMLElement &&
+    (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)))
+}
+
+export function render({model}) {
+  const root = make("div", "overlay")
+  const send = (message) => model.send_msg(message)
+
+  // -- tools
+  const bar = make("div", "tools")
+  bar.setAttribute("role", "toolbar")
+  const buttons = {}
+  const button = (name, title, act) => {
+    const b = make("button", "tool")
+    b.title = title
+    b.setAttribute("aria-label", title)
+    b.append(icon(name))
+    b.onclick = act
+    bar.append(b)
+    return b
+  }
+  for (const [name, title] of TOOLS) buttons[name] = button(name, title, () => { model.tool = name })
+  bar.append(make("span", "gap"))
+  button("fit", "Whole layout (F)", () => send({type: "fit"}))
+  const chip = make("button", "chip")
+  chip.title = "Clear the selection (Esc)"
+  chip.onclick = () => send({type: "clear"})
+  const showTool = () => {
+    for (const [name, b] of Object.entries(buttons)) b.setAttribute("aria-pressed", String(name === model.tool))
+  }
+  const showChip = () => {
+    chip.hidden = !model.selected
+    chip.replaceChildren(document.createTextNode(model.selected), icon("clear"))
+  }
+
+  // -- legend
+  const legend = make("div", "legend")
+  const showLegend = () => {
+    const shown = model.legend
+    legend.hidden = !shown.kind
+    if (!shown.kind) return
+    const head = make("div", "head")
+    head.append(make("b", "", shown.title), make("span", "", `${count(shown.total)} in view`))
+    const parts = [head]
+    if (shown.kind === "scale") {
+      const scale = make("div", "scale")
+      scale.style.background = `linear-gradient(90deg, ${shown.stops.join(",")})`
+      const ends = make("div", "ends")
+      ends.append(make("span", "", shown.low), make("span", "", shown.high))
+      parts.push(scale, ends)
+    } else {
+      const list = make("div", "items")
+      for (const item of shown.items) {
+        const dot = make("i")
+        dot.style.background = item.colour
+        const line = make("div", item.count ? "item" : "item none")
+        line.append(dot, make("span", "name", item.name), make("span", "count", count(item.count)))
+        list.append(line)
+      }
+      parts.push(list)
+    }
+    legend.replaceChildren(...parts)
+  }
+
+  // -- hover card
+  const card = make("div", "card")
+  card.hidden = true
+  const image = make("img")
+  const words = make("div", "words")
+  card.append(image, words)
+  let pointer = null
+  let asked = 0
+  let timer = null
+  let address = ""
+  const place = () => {
+    if (!pointer) return
+    const width = root.clientWidth, height = root.clientHeight, w = card.offsetWidth, h = card.offsetHeight
+    const left = pointer.sx + 18 + w > width ? pointer.sx - 18 - w : pointer.sx + 18
+    const top = Math.max(8, Math.min(pointer.sy - h / 2, height - h - 8))
+    card.style.transform = `translate(${Math.max(8, left)}px, ${top}px)`
+  }
+  const showCard = () => {
+    const shown = model.card
+    card.hidden = shown.row === undefined || !pointer
+    if (card.hidden) return
+    words.replaceChildren(make("b", "", shown.id))
+    if (shown.label) words.append(make("span", `label ${shown.label}`, shown.label))
+    if (shown.value) words.append(make("span", "", shown.value))
+    if (address) URL.revokeObjectURL(address)
+    address = model.picture.length ? URL.createObjectURL(new Blob([model.picture], {type: "image/jpeg"})) : ""
+    image.hidden = !address
+    if (address) image.src = address
+    place()
+  }
+  const ask = () => {
+    timer = null
+    asked = performance.now()
+    send(pointer ? {type: "hover", x: pointer.x, y: pointer.y} : {type: "leave"})
+  }
+  const moved = (event) => {
+    pointer = event.detail
+    if (!pointer) card.hidden = true
+    else if (!card.hidden) place()
+    if (timer === null) timer = setTimeout(ask, Math.max(0, asked + THROTTLE - performance.now()))
+  }
+
+  // -- status
+  const status = make("div", "status")
+  const showStatus = () => {
+    const shown = model.status
+    status.hidden = !shown.title
+    if (status.hidden) return
+    const parts = [make("h2", "", shown.title)]
+    if (shown.text) parts.push(make("p", "", shown.text))
+    if (shown.progress !== undefined && shown.progress !== null) {
+      const track = make("div", "track")
+      const done = make("div", "done")
+      done.style.width = `${100 * shown.progress}%`
+      track.append(done)
+      parts.push(track)
+    }
+    if (shown.action) {
+      const b = make("button", "action", shown.action)
+      b.onclick = () => send({type: "action"})
+      parts.push(b)
+    }
+    status.replaceChildren(...parts)
+  }
+
+  // -- keys: never while a person types; shift holds the lasso while the pointer is over the map
+  let held = null
+  const keydown = (event) => {
+    if (typing(event) || event.defaultPrevented) return
+    const key = event.key.toLowerCase()
+    if (event.key === "Shift" && pointer && model.tool !== "lasso" && !event.repeat) {
+      held = model.tool
+      model.tool = "lasso"
+    } else if (event.shiftKey) {
+      return
+    } else if (key === "l") model.tool = model.tool === "lasso" ? "pan" : "lasso"
+    else if (key === "b") model.tool = model.tool === "box" ? "pan" : "box"
+    else if (key === "v") model.tool = "pan"
+    else if (key === "f") send({type: "fit"})
+    else if (event.key === "Escape") send({type: "escape"})
+  }
+  const keyup = (event) => {
+    if (event.key === "Shift" && held !== null) {
+      model.tool = held
+      held = null
+    }
+  }
+  window.addEventListener("skysieve:pointer", moved)
+  document.addEventListener("keydown", keydown)
+  document.addEventListener("keyup", keyup)
+  model.on("remove", () => {
+    window.removeEventListener("skysieve:pointer", moved)
+    document.removeEventListener("keydown", keydown)
+    document.removeEventListener("keyup", keyup)
+  })
+  model.on("tool", showTool)
+  model.on("legend", showLegend)
+  model.on("card", showCard)
+  model.on("status", showStatus)
+  model.on("selected", showChip)
+  showTool(); showLegend(); showStatus(); showChip()
+  const top = make("div", "top")
+  top.append(bar, chip)
+  root.append(top, legend, status, card)
+  return root
+}

@@ -1,0 +1,48 @@
+"""What floats over the map: tools, legend, hover card, message when there is no layout. Plain elements, no glyphs.
+
+The card follows the pointer in the browser; only what it shows comes from here. Pointer positions arrive at most ten times a
+second, from an event that the figure's own script raises (see `pointer_script`).
+"""
+
+from pathlib import Path
+
+import param
+from bokeh.models import CustomJS
+from panel.custom import JSComponent
+
+HERE = Path(__file__).parent
+
+#: The map's pointer tools and their keys.
+TOOLS = {"pan": "v", "lasso": "l", "box": "b"}
+
+
+class Overlay(JSComponent):
+    """The layer of elements over the map. Messages of the page come to `heard`."""
+
+    tool = param.Selector(default="pan", objects=list(TOOLS))
+    legend = param.Dict({}, doc="See `app.colouring.Colouring.legend`.")
+    card = param.Dict({}, doc="row, id, label, value, name of the object under the pointer; empty: none.")
+    picture = param.Bytes(b"", doc="Its thumbnail, JPEG.")
+    status = param.Dict(
+        {}, doc="title, text, action, progress (0-1 or null): shown in the middle; empty: the map shows."
+    )
+    selected = param.String("", doc="How many are selected, in words; empty: nothing is.")
+
+    _esm = HERE / "overlay.js"
+    _stylesheets = [HERE / "overlay.css"]  # noqa: RUF012 (Panel reads a list)
+
+    def __init__(self, heard, **params):
+        super().__init__(**params)
+        self._heard = heard
+
+    def _handle_msg(self, message: dict) -> None:
+        self._heard(message)
+
+
+def pointer_script() -> CustomJS:
+    """Raise ``skysieve:pointer`` on the window for a figure's pointer events."""
+    return CustomJS(
+        code="""
+        window.dispatchEvent(new CustomEvent("skysieve:pointer", {detail: cb_obj.event_name === "mousemove"
+          ? {x: cb_obj.x, y: cb_obj.y, sx: cb_obj.sx, sy: cb_obj.sy} : null}))"""
+    )

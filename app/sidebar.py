@@ -1,0 +1,197 @@
+"""The rail at the left: what colours the map, a query, kept selections, layouts and jobs, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+from panel.custom import JSComponent
+
+from app.background import Background
+from app.exporting import ExportDialog
+from app.jobs import Job
+from app.state import State
+from app.store import Store
+from engine.errors import UserError
+from engine.search import selections
+from engine.search.query import select
+from engine.survey import check_name
+
+HERE = Path(__file__).parent
+
+#: Methods the rail offers, and what people call them.
+METHODS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
+#: What a command is called while it runs.
+TITLES = {"embed": "Representation", "layout": "Layout"}
+#: A selection kept under a name that begins so is the app's own: what a session had when its page was left.
+OWN = "last "
+
+
+class JobList(JSComponent):
+    """Jobs with their progress; small: only what runs now."""
+
+    jobs = param.List([], doc="Dicts as `shown` makes them, the newest first.")
+    small = param.Boolean(False)
+
+    _esm = HERE / "joblist.js"
+    _stylesheets = [HERE / "joblist.css"]  # noqa: RUF012 (Panel reads a list)
+
+    def __init__(self, store: Store, **params):
+        super().__init__(**params)
+        self._store = store
+        self.update()
+
+    def update(self) -> None:
+        """Show the jobs as they are now."""
+        jobs = [shown(job) for job in self._store.jobs.all()]
+        jobs = [j for j in jobs if j["state"] in ("running", "waiting")] if self.small else jobs[:6]
+        if jobs != self.jobs:
+            self.jobs = jobs
+
+    def _handle_msg(self, message: dict) -> None:
+        if message.get("type") == "cancel":
+            self._store.jobs.cancel(int(message["number"]))
+
+
+def shown(job: Job) -> dict:
+    """A job in words."""
+    parts = [job.stage] if job.state == "running" else []
+    if job.state == "running" and job.total:
+        parts.append(f"{job.done:,} of {job.total:,}")
+        if job.rate:
+            parts.append(f"{job.rate:,.0f} a second" if job.rate >= 10 else f"{job.rate:.2g} a second")
+        if job.left is not None:
+            parts.append(f"{duration(job.left)} left")
+    elif job.state == "done":
+        parts = [f"done in {duration(job.seconds)}"]
+    elif job.state in ("waiting", "cancelled"):
+        parts = [job.state]
+    return {"number": job.number, "title": job.title, "state": job.state, "fraction": job.fraction,
+            "words": " · ".join(p for p in parts if p), "message": job.message, "command": job.command}
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Rail:
+    """The rail of one session."""
+
+    def __init__(self, state: State, store: Store):
+        self.state, self.store = state, store
+        self._work = Background(pn.state.curdoc)
+        self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
+        self.export = ExportDialog(state, store)
+        self._colour = pmui.Select(label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0))
+        self._query = pmui.TextInput(label="Query", placeholder="mag_r < 21 and mean_dwarf > 0.5", size="small",
+                                     sizing_mode="stretch_width", margin=(4, 0))
+        self._name = pmui.TextInput(label="Keep selection as", placeholder="name, then Enter", size="small", disabled=True,
+                                    sizing_mode="stretch_width", margin=(4, 0))
+        self._kept = pn.FlexBox(sizing_mode="stretch_width", margin=0, gap="4px")
+        self.offer()
+        self._colour.link(state, value="colour", bidirectional=True)
+        self._query.param.watch(self._asked, "enter_pressed")
+        self._name.param.watch(self._keep, "enter_pressed")
+        state.param.watch(lambda event: self._changed(), "selection")
+        self._changed()
+        self._show_kept()
+
+    def panel(self) -> pn.viewable.Viewable:
+        """The rail."""
+        makers = pn.FlexBox(*[self._maker(method, title) for method, title in METHODS.items()], gap="4px", margin=0,
+                            sizing_mode="stretch_width")
+        out = pmui.Button(label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0))
+        out.on_click(lambda event: self.export.open())
+        return pn.Column(
+            self._colour, _head("Select"), self._query, self._name, self._kept, _head("Make a layout"), makers, self.jobs,
+            _head("Catalogue"), out, self.export.panel(), sizing_mode="stretch_width", margin=(8, 16), css_classes=["rail"])
+
+    def close(self) -> None:
+        """End what belongs to the session."""
+        self._work.close()
+
+    def offer(self) -> None:
+        """List what the map can be coloured by."""
+        groups = {"Map": ["density"], **self.store.value_names()}
+        self._colour.param.update(groups=groups, options=[], value=self.state.colour)
+
+    def make_layout(self, method: str = "umap") -> None:
+        """Start the layout's job, after the representation's if there is none yet."""
+        if not self.store.survey.representations:
+            self.store.jobs.start("Representation", "embed")
+        self.store.jobs.start(f"{METHODS[method]} layout", "layout", "--method", method)
+
+    def _maker(self, method: str, title: str) -> pmui.Button:
+        button = pmui.Button(label=title, variant="outlined", size="small", margin=0,
+                             description=f"python -m engine layout … --method {method}")
+        button.on_click(lambda event: self.make_layout(method))
+        return button
+
+    # -- selections ----------------------------------------------------------------------------------------------------
+
+    def _asked(self, event) -> None:
+        query = self._query.value_input.strip()
+        if not query:
+            return
+        self._query.param.update(error_state=False, helper_text="searching …")
+
+        def found(rows) -> None:
+            self._query.helper_text = f"{len(rows):,} of {self.store.n:,} objects"
+            self.state.select(rows, kind="query", query=query)
+
+        self._work.run("query", lambda: select(self.store.survey, query), found, self._refused)
+
+    def _refused(self, error: UserError) -> None:
+        self._query.param.update(error_state=True, helper_text=str(error))
+
+    def _changed(self) -> None:
+        self._name.disabled = self.state.selection is None
+        if self.state.selection_how.get("kind") != "query":
+            self._query.param.update(error_state=False, helper_text="")
+
+    def _keep(self, event) -> None:
+        name, rows, how = self._name.value_input.strip(), self.state.selection, self.state.selection_how
+        if rows is None or not name:
+            return
+        try:
+            selections.save(self.store.survey, selections.Selection.of(check_name(name), rows, how=how))
+        except UserError as error:
+            self._name.param.update(error_state=True, helper_text=str(error))
+            return
+        self._name.param.update(value="", value_input="", error_state=False, helper_text=f"kept {name!r}")
+        self.store.publish("selections", name)
+
+    def _show_kept(self) -> None:
+        self._kept.objects = [self._chip(kept.name) for kept in selections.listing(self.store.survey)
+                              if not kept.name.startswith(OWN)]
+
+    def _chip(self, name: str) -> pmui.Chip:
+        chip = pmui.Chip(object=name, size="small", variant="outlined", margin=0)
+        chip.param.watch(lambda event: self._recall(name), "clicks")
+        return chip
+
+    def _recall(self, name: str) -> None:
+        def found(kept) -> None:
+            self.state.select(kept.rows, **{**kept.how, "name": name})
+
+        self._work.run("recall", lambda: selections.load(self.store.survey, name), found,
+                       lambda error: self.state.param.update(notice=("error", str(error))))
+
+    def heard(self, kind: str) -> None:
+        """React to a change in the store."""
+        if kind == "jobs":
+            self.jobs.update()
+        elif kind == "scores":
+            self.offer()
+        elif kind == "selections":
+            self._show_kept()
+
+
+def _head(text: str) -> pn.pane.HTML:
+    return pn.pane.HTML(f"<h4>{text}</h4>", margin=(12, 0, 0, 0), sizing_mode="stretch_width",
+                        stylesheets=["h4 { margin: 0; font: 600 12px/20px var(--font); color: var(--muted); }"])

@@ -1,0 +1,151 @@
+"""Colours and their meaning, once for Python and CSS: dark and light, one accent, scales safe for colour-blind readers."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from bokeh.palettes import Plasma256, Viridis256
+
+from app.shade import ramp, rgb
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one theme; the field names are those of the CSS variables (``--line-strong`` and so on)."""
+
+    name: str
+    ground: str  # behind the map and the galaxies
+    panel: str  # rails and drawers
+    raised: str  # controls, cards
+    line: str
+    text: str
+    muted: str
+    accent: str
+    on_accent: str
+    yes: str
+    no: str
+    unsure: str
+    unknown: str  # objects without a value
+    density: tuple[str, ...]  # sparse → dense
+
+    def css(self) -> str:
+        """The colours as CSS variables."""
+        plain = {k: v for k, v in vars(self).items() if isinstance(v, str) and v.startswith("#")}
+        return ";".join(f"--{name.replace('_', '-')}:{value}" for name, value in plain.items())
+
+
+DARK = Theme(
+    "dark",
+    ground="#0b0e14",
+    panel="#10141c",
+    raised="#1a202b",
+    line="#252d3a",
+    text="#dfe5ee",
+    muted="#8b96a8",
+    accent="#62c8e0",
+    on_accent="#06222a",
+    yes="#3fcf8e",
+    no="#ff6b6b",
+    unsure="#f2b84b",
+    unknown="#4a5366",
+    density=("#22386b", "#2f5fa0", "#3f93bd", "#7fc6d0", "#d8efe6", "#ffffff"),
+)
+LIGHT = Theme(
+    "light",
+    ground="#f7f8fa",
+    panel="#ffffff",
+    raised="#eef1f5",
+    line="#d5dbe4",
+    text="#1b2430",
+    muted="#5a6678",
+    accent="#0b7a94",
+    on_accent="#ffffff",
+    yes="#0f8a55",
+    no="#cf3838",
+    unsure="#b47a06",
+    unknown="#b4bcc8",
+    density=("#b9cbe2", "#85a9d0", "#4f82b5", "#2d5c95", "#173a6b", "#081a38"),
+)
+
+#: Okabe and Ito's eight first (safe for the common kinds of colour blindness), then Tol's muted set, lightened for dark.
+CATEGORY = (
+    "#56b4e9",
+    "#e69f00",
+    "#2fc194",
+    "#f0e442",
+    "#e8743b",
+    "#cc79a7",
+    "#5b8def",
+    "#c7ccd6",
+    "#88ccee",
+    "#ddcc77",
+    "#aa4499",
+    "#44aa99",
+    "#cc6677",
+    "#999933",
+    "#9d7fe0",
+    "#77aadd",
+    "#ee8866",
+    "#bbcc33",
+    "#ffaabb",
+    "#99ddff",
+)
+
+
+def theme(dark: bool) -> Theme:
+    """The theme in use."""
+    return DARK if dark else LIGHT
+
+
+@cache
+def density_scale(dark: bool) -> np.ndarray:
+    """Colours for counts, sparse first, (256, 3) uint8."""
+    return ramp(list(theme(dark).density))
+
+
+@cache
+def value_scale(dark: bool, diverging: bool = False) -> np.ndarray:
+    """Colours for numbers, (L, 3) uint8: viridis without the end that would vanish in the ground; plasma for learners' scores."""
+    palette = Plasma256 if diverging else Viridis256
+    part = palette[36:] if dark else palette[:232]
+    return np.array([rgb(c) for c in part], np.uint8)
+
+
+def category_colours(names: tuple[str, ...], dark: bool) -> list[str]:
+    """A colour for each category; labels have their own."""
+    shown = theme(dark)
+    fixed = {"yes": shown.yes, "no": shown.no, "unsure": shown.unsure, "other": shown.muted}
+    return [fixed.get(name, CATEGORY[k % len(CATEGORY)]) for k, name in enumerate(names)]
+
+
+#: The system's own sans-serif: nothing is fetched.
+FONT = "Inter, Roboto, system-ui, -apple-system, 'Segoe UI', sans-serif"
+
+
+def palette() -> dict:
+    """Colours and sizes of the Material widgets, for `panel_material_ui.Page`."""
+    return {shown.name: {
+        "palette": {
+            "primary": {"main": shown.accent, "contrastText": shown.on_accent},
+            "error": {"main": shown.no}, "success": {"main": shown.yes}, "warning": {"main": shown.unsure},
+            "background": {"default": shown.ground, "paper": shown.panel}, "divider": shown.line,
+            "text": {"primary": shown.text, "secondary": shown.muted},
+        },
+        "typography": {"fontSize": 13, "fontFamily": FONT, "button": {"textTransform": "none"}},
+        "shape": {"borderRadius": 6},
+    } for shown in (DARK, LIGHT)}
+
+
+def page_style() -> dict:
+    """Style of the page: the variables every view draws with, a thin header, and no frames."""
+    style = {f"&.mui-{shown.name}": {**{f"--{k.replace('_', '-')}": v for k, v in vars(shown).items()
+                                        if isinstance(v, str) and v.startswith("#")},
+                                     "colorScheme": shown.name} for shown in (DARK, LIGHT)}
+    return style | {
+        "--font": FONT,
+        "& .MuiToolbar-root": {"minHeight": "48px !important", "height": "48px", "padding": "0 12px !important", "margin": "0 !important"},
+        "& .MuiAppBar-root": {"backgroundColor": "var(--panel) !important", "color": "var(--text) !important", "boxShadow": "none",
+                              "borderBottom": "1px solid var(--line)", "backgroundImage": "none !important"},
+        "& .MuiDrawer-paper": {"backgroundColor": "var(--panel)", "backgroundImage": "none", "borderColor": "var(--line)"},
+        "& main": {"backgroundColor": "var(--ground) !important", "minWidth": 0},
+    }
