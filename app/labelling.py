@@ -1,7 +1,7 @@
 """Verdicts: the one place that turns a key, a click or a whole selection into labels of the current target.
 
-A label is on disk when `Labelling.label` returns (about 2 ms for one object, 1 s for 100,000); ranking anew is the store's
-worker's business. What goes wrong becomes a notice and an `Outcome` that says so; nothing is raised at a view.
+A label is on disk when `Labelling.label` returns (about 2 ms for one object, 1 s for 100,000); ranking anew is the
+store's worker's business. What goes wrong becomes a notice and an `Outcome` that says so; nothing is raised at a view.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Labelling:
     Parameters
     ----------
     state : State
-        Its `target` and `user` are written with each label; `labels_version` rises, `notice` tells what failed.
+        Its `target` and `user` are written with each label, its `notice` tells what failed. (Its `labels_version` rises when
+        the store tells every session of the change.)
     store : Store
     """
 
@@ -75,7 +76,7 @@ class Labelling:
         """
         try:
             write = self._writing(rows, value, view, target)
-            return self._written(write())
+            return Outcome(write())
         except UserError as error:
             return self._failed(error)
 
@@ -88,7 +89,7 @@ class Labelling:
         except UserError as error:
             done(self._failed(error))
             return
-        background.run(f"label {self._later}", write, lambda rows: done(self._written(rows)),
+        background.run(f"label {self._later}", write, lambda rows: done(Outcome(rows)),
                        lambda error: done(self._failed(error)))
 
     def undo(self) -> Outcome:
@@ -100,7 +101,6 @@ class Labelling:
         if undone is None:
             self.state.notice = ("info", f"Nothing to undo for ‘{self.state.target}’.")
             return Outcome(NOTHING)
-        self.state.labels_version += 1
         rows = np.asarray(undone.rows, np.int64)
         if len(rows) > 1:
             self.state.notice = ("info", f"Took back {len(rows):,} labels of ‘{self.state.target}’.")
@@ -115,14 +115,11 @@ class Labelling:
             try:
                 self.store.label(rows, value, **options)
             except OSError as error:
-                raise UserError(f"the label could not be written ({error})", "free some space, then label it again") from error
+                raise UserError(f"the label could not be written ({error})",
+                                "free some space, then label it again") from error
             return rows
 
         return write
-
-    def _written(self, rows: np.ndarray) -> Outcome:
-        self.state.labels_version += 1
-        return Outcome(rows)
 
     def _checked(self, rows, value: str) -> np.ndarray:
         rows = np.atleast_1d(np.asarray(rows, np.int64))

@@ -1,0 +1,262 @@
+"""The inspector: one object, large, with all that is known of it.
+
+What is in memory comes first (thumbnail, catalogue row, scores, labels), then the pixels, then the neighbours, each
+made in the session's thread; a later object drops what is still to come of an earlier one. Nothing is made while the
+drawer is closed.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+from functools import cached_property
+
+import numpy as np
+import panel as pn
+import param
+
+from app import pictures
+from app.background import Background
+from app.frames import Component, pack, styles
+from app.labelling import Labelling
+from app.state import State
+from engine.data.stretch import DEFAULT
+from engine.errors import UserError
+
+#: Neighbours shown.
+NEIGHBOURS = 12
+#: Stored scores listed; a survey may hold one a target and kind.
+SCORES = 12
+
+
+class InspectorDrawer(Component):
+    """The inspector's part in the browser."""
+
+    picture = param.Bytes(b"", doc="The object in colour and by band; see `app.frames.pack`.")
+    near = param.Bytes(b"", doc="Its neighbours.")
+
+    _esm = "inspector.js"
+    _stylesheets = [styles("inspector.css")]  # noqa: RUF012 (Panel's class attribute)
+
+
+class InspectorView:
+    """The inspector of a session.
+
+    Parameters
+    ----------
+    state : State
+    store : Store
+    """
+
+    def __init__(self, state: State, store):
+        self.state = state
+        self.store = store
+        self.labelling = Labelling(state, store)
+        self.background = Background(pn.state.curdoc)
+        self.drawer = InspectorDrawer(self._receive, dark=state.dark, sizing_mode="stretch_both", min_height=200)
+        self._near = np.zeros(0, np.int64)
+        watch = state.param.watch
+        watch(lambda *_: self.show(), ["cursor", "inspecting"])
+        watch(lambda *_: self._changed(), ["labels_version", "ranking_version", "target"])
+        watch(lambda *_: self._draw(state.cursor), ["stretch"])
+        watch(lambda event: self.drawer.param.update(dark=event.new), ["dark"])
+        if self.background.document is not None:
+            pn.state.on_session_destroyed(self.background.close)
+        self.show()
+
+    def panel(self) -> InspectorDrawer:
+        """What the shell lays out."""
+        return self.drawer
+
+    def close(self) -> None:
+        """End the session's thread."""
+        self.background.close()
+
+    # -- what is shown -------------------------------------------------------------------------------------------------
+
+    def show(self) -> None:
+        """Show the object under the cursor, if the drawer is open."""
+        row = self.state.cursor
+        if not self.state.inspecting:
+            return
+        if not 0 <= row < self.store.n:
+            self.drawer.frame = pack({"row": -1, "target": self.state.target, "stretch": self._stretch()})
+            return
+
+        def shown(found: tuple[dict, bytes]) -> None:
+            header, thumbnail = found
+            self.drawer.frame = pack({**header, **self._changing(row)}, [thumbnail])
+
+        self.background.run("object", lambda: self._known(row), shown, self._complain)
+        self._draw(row)
+        self._find_neighbours(row)
+
+    def _known(self, row: int) -> tuple[dict, bytes]:
+        """Catalogue row and thumbnail."""
+        record = catalogue_row(self.store.survey, row)
+        place = position(record.pop("ra", None), record.pop("dec", None))
+        header = {"row": row, "id": str(record.pop("id")), "position": place, "bands": self.store.survey.bands,
+                  "stretch": self._stretch(), "limits": self._limits,
+                  "catalogue": [{"name": name, "value": shown(value), "unit": self.store.unit(name)}
+                                for name, value in record.items()]}
+        return header, self.store.thumbnails([row])[0]
+
+    def _draw(self, row: int) -> None:
+        """Render the pixels under the session's stretch."""
+        if not self.state.inspecting or not 0 <= row < self.store.n:
+            return
+        stretch = self.state.stretch
+
+        def drawn(found: pictures.Portrait) -> None:
+            header = {"row": row, "width": found.width, "height": found.height, "missing": found.missing,
+                      "problem": found.problem, "bands": [name for name, _ in found.bands], "stretch": asdict(stretch)}
+            self.drawer.picture = pack(header, [found.colour, *(picture for _, picture in found.bands)])
+
+        self.background.run("picture", lambda: pictures.portrait(self.store.survey, row, stretch=stretch), drawn,
+                            self._complain)
+
+    def _find_neighbours(self, row: int) -> None:
+        if not self.store.survey.representations:
+            return
+
+        def work():
+            from engine.search.similar import similar
+
+            rows, score = similar(self.store.survey, np.array([row], np.int64), top=NEIGHBOURS)
+            rows = np.asarray(rows, np.int64)
+            return rows, np.asarray(score), self.store.ids(rows), self.store.thumbnails(rows)
+
+        def found(result) -> None:
+            self._near, score, ids, thumbnails = result
+            codes = self.store.label_codes(self.state.target)[self._near]
+            header = {"row": row, "rows": self._near, "score": score, "ids": ids, "codes": codes}
+            self.drawer.near = pack(header, thumbnails)
+
+        self.background.run("near", work, found, self._complain)
+
+    def _complain(self, error: UserError) -> None:
+        self.state.notice = ("error", str(error))
+
+    def _stretch(self) -> dict:
+        return {**asdict(self.state.stretch), "gallery": self.state.stretch_gallery}
+
+    @cached_property
+    def _limits(self) -> dict:
+        return {"softness": pictures.SOFTNESS, "gain": pictures.GAIN, "default": asdict(DEFAULT)}
+
+    # -- what labels and rankings change -------------------------------------------------------------------------------
+
+    def _changing(self, row: int) -> dict:
+        """Label, scores and history of an object."""
+        target = self.state.target
+        codes = self.store.label_codes(target)
+        near = codes[self._near] if len(self._near) else []
+        return {"target": target, "code": codes[row], "near_codes": near, "near_rows": self._near,
+                "scores": scores(self.store, row, target), "history": history(self.store.survey.labels.history(row))}
+
+    def _changed(self) -> None:
+        row = self.state.cursor
+        if self.state.inspecting and 0 <= row < self.store.n:
+            self.drawer.send("changed", row=row, **self._changing(row))
+
+    # -- what the browser says -----------------------------------------------------------------------------------------
+
+    def _receive(self, message: dict) -> None:
+        kind, row = message.get("type"), message.get("row")
+        if kind == "again":
+            self.show()
+        elif kind == "close":
+            self.state.inspecting = False
+        elif kind == "stretch":
+            self.state.param.update(stretch=pictures.set_stretch(self.state.stretch, message),
+                                    stretch_gallery=bool(message.get("gallery")))
+        elif kind == "label":
+            self._label(message)
+        elif kind == "undo":
+            self.labelling.undo()
+        elif isinstance(row, int) and 0 <= row < self.store.n:
+            if kind == "cursor":
+                self.state.cursor = row
+            elif kind == "similar":
+                self.state.param.update(query_rows=np.array([row], np.int64), tab="similar")
+
+    def _label(self, message: dict) -> None:
+        row = message.get("row")
+        outcome = self.labelling.label([row] if isinstance(row, int) else [], str(message.get("value")),
+                                       view={"tab": "inspector"})
+        if not outcome.good:
+            self._changed()  # the browser has shown the label already: put it right
+
+
+def catalogue_row(survey, row: int) -> dict:
+    """Visible columns of one object, in order; reads the row group that holds it, not whole columns."""
+    parquet = survey._parquet
+    start = 0
+    for group in range(parquet.num_row_groups):
+        count = parquet.metadata.row_group(group).num_rows
+        if row < start + count:
+            table = parquet.read_row_group(group, columns=survey.columns)
+            return table.slice(row - start, 1).to_pylist()[0]
+        start += count
+    raise UserError(f"there is no object in row {row}", "reload the page")
+
+
+def position(ra: float | None, dec: float | None) -> dict | None:
+    """RA and Dec (deg) as people write them, in degrees and sexagesimal (to 0.1 arcsec); None if they are not known.
+
+    Seconds are rounded before they are split, so that 59.99 never shows as 60.
+    """
+    if ra is None or dec is None or not (np.isfinite(ra) and np.isfinite(dec)):
+        return None
+    hundredths = round((ra % 360.0) / 15.0 * 360_000) % (24 * 360_000)  # of a second of time
+    tenths = round(abs(dec) * 36_000)  # of a second of arc
+    hours, rest = divmod(hundredths, 360_000)
+    degrees, arc = divmod(tenths, 36_000)
+    sign = "−" if dec < 0 else "+"
+    return {
+        "ra": f"{ra:.6f}", "dec": f"{dec:+.6f}".replace("-", "−"),
+        "ra_sexagesimal": f"{hours:02d}ʰ{rest // 6000:02d}ᵐ{rest % 6000 / 100:05.2f}ˢ",
+        "dec_sexagesimal": f"{sign}{degrees:02d}°{arc // 600:02d}′{arc % 600 / 10:04.1f}″",
+    }
+
+
+def shown(value) -> str:
+    """A catalogue value as text: numbers to seven digits, '–' where unknown."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def scores(store, row: int, target: str) -> list[dict]:
+    """What the learner and the stored scores say of one object."""
+    found = []
+    ranking = store.ranking(target) if any(store.label_counts(target).values()) else None
+    if ranking is not None:
+        mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        found += [{"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": min(max(mean, 0.0), 1.0)},
+                  {"name": "acquisition", "value": f"{gain:.4g}"}]
+    for name in store.survey.scores[:SCORES]:
+        found.append({"name": name, "value": f"{float(store.values(name, target).array[row]):.4g}"})
+    return found
+
+
+def history(events) -> list[dict]:
+    """The label events of an object, the newest first, with local times."""
+    lines = []
+    for event in reversed(events):
+        what = "took it back" if event.kind == "undo" else event.value
+        lines.append({"time": local_time(event.time), "user": event.user, "target": event.target, "value": what})
+    return lines
+
+
+def local_time(stamp: str) -> str:
+    """A UTC time stamp (ISO 8601) as the local date and time, to the minute."""
+    try:
+        moment = datetime.datetime.fromisoformat(stamp)
+    except ValueError:
+        return stamp
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
