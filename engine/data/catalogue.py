@@ -1,7 +1,7 @@
 """A catalogue: read from any table format astronomers use, its columns understood, and joined to objects.
 
-Joining is by id: ids are compared as text, whole numbers written one way (``100008`` = ``"100008"`` = ``100008.0``), file
-names without folders and extension. What has no partner by id is matched by position, to the nearest row within
+Joining is by id: ids are compared as text, whole numbers written one way (``100008`` = ``"100008"`` = ``100008.0``),
+file names without folders and extension. What has no partner by id is matched by position, to the nearest row within
 `TOLERANCE`. Hash joins: O(N + M); positions by a k-d tree, O(N log M).
 """
 
