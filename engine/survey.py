@@ -249,8 +249,11 @@ class Survey:
         return self._parquet.read(columns=list(columns))
 
     def column(self, name: str) -> np.ndarray:
-        """Read one column, N values; strings come as an object array."""
-        return self.arrow([name])[name].to_numpy()
+        """Read one column, N values; strings come as an object array, None where there is none."""
+        found = self.arrow([name])[name]
+        if pa.types.is_dictionary(found.type):  # Arrow would give a gap the last category
+            found = found.cast(found.type.value_type)
+        return found.to_numpy()
 
     @cached_property
     def ids(self) -> pa.Array:

@@ -11,7 +11,9 @@ Cost: the columns of the objects exported, read once.
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -239,9 +241,12 @@ def _ecsv(path: Path, table: pa.Table, meta: dict) -> None:
 
 def _votable(path: Path, table: pa.Table, meta: dict) -> None:
     from astropy.io.votable import from_table
+    from astropy.io.votable.exceptions import VOWarning
     from astropy.io.votable.tree import Info
 
-    document = from_table(_astropy(table, {}), table_id="objects")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VOWarning)  # a name that is no XML identifier gets one beside it
+        document = from_table(_astropy(table, {}), table_id="objects")
     infos = [Info(name=key, value=str(value)) for key, value in meta.items()]
     document.resources[0].infos.extend(infos)
     document.to_xml(str(path))
@@ -250,49 +255,52 @@ def _votable(path: Path, table: pa.Table, meta: dict) -> None:
 def _fits(path: Path, table: pa.Table, meta: dict) -> None:
     """FITS knows ASCII only: other characters are written as Python escapes, and the header says so."""
     from astropy.io import fits
-    from astropy.table import MaskedColumn
 
-    made = _astropy(table, {})
-    escaped = []
-    for name in made.colnames:
-        column = made[name]
-        if column.dtype.kind == "U":
-            plain = [str(v).encode("ascii", "backslashreplace") for v in column.filled("")]
-            escaped += [name] if any(not str(v).isascii() for v in column.filled("")) else []
-            made.replace_column(name, type(column)(plain, dtype=bytes, name=name, description=column.description))
-        elif column.dtype.kind == "b" and isinstance(column, MaskedColumn):
-            # a FITS truth value cannot be missing: 1, 0 and a null
-            made.replace_column(name, MaskedColumn(column.astype(np.int16), fill_value=-1, name=name))
-    for name in made.colnames:
-        if made[name].dtype.kind == "i" and isinstance(made[name], MaskedColumn):
-            made[name].fill_value = np.iinfo(made[name].dtype).min if made[name].fill_value != -1 else -1
-    _rename_for_fits(made)
+    plain, escaped = _for_fits(table)
+    made = _astropy(plain, {})
+    for column in made.columns.values():
+        if column.dtype.kind in "iu" and hasattr(column, "mask"):
+            column.fill_value = np.iinfo(column.dtype).min if column.dtype.kind == "i" else np.iinfo(column.dtype).max
     hdu = fits.table_to_hdu(made)
     for key, value in meta.items():
         hdu.header[key[:KEYWORD].upper()] = value if isinstance(value, int) else _ascii(value)
+    hdu.header["RADESYS"] = "ICRS"
     if escaped:
         hdu.header["HISTORY"] = _ascii(f"non-ASCII text is escaped as in Python in: {', '.join(escaped)}")
-    hdu.header["RADESYS"] = "ICRS"
     with open(path, "wb") as stream:
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(stream)
+
+
+def _for_fits(table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """A table that FITS can hold, and the names of the columns whose text had to be escaped.
+
+    A FITS truth value cannot be missing: a column of them with gaps becomes 1, 0 and null. Names are ASCII, and
+    different even when case is ignored, as FITS does.
+    """
+    escaped, taken = [], set()
+    fields, arrays = [], []
+    for field, values in zip(table.schema, table.columns):
+        if pa.types.is_boolean(field.type) and values.null_count:
+            values = values.cast(pa.int8()).cast(pa.int16())
+        elif pa.types.is_string(field.type) and not pc.all(pc.string_is_ascii(pc.fill_null(values, ""))).as_py():
+            values = pa.chunked_array([[None if v is None else _ascii(v) for v in values.to_pylist()]], pa.string())
+            escaped.append(field.name)
+        name = _untaken(_ascii(field.name), taken)
+        taken.add(name.lower())
+        fields.append(pa.field(name, values.type, metadata=field.metadata))
+        arrays.append(values)
+    return pa.table(arrays, schema=pa.schema(fields)), escaped
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    """A column name, numbered if it is taken."""
+    numbered = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+    return next(n for n in numbered if n.lower() not in taken)
 
 
 def _ascii(text: str) -> str:
     printable = "".join(ch if ch.isprintable() else " " for ch in str(text))
     return printable.encode("ascii", "backslashreplace").decode("ascii")
-
-
-def _rename_for_fits(table: Table) -> None:
-    """Column names in ASCII, and different even when case is ignored, as FITS does."""
-    taken: set[str] = set()
-    for name in list(table.colnames):
-        plain = base = _ascii(name)
-        number = 2
-        while plain.lower() in taken:
-            plain, number = f"{base}_{number}", number + 1
-        taken.add(plain.lower())
-        if plain != name:
-            table.rename_column(name, plain)
 
 
 def _astropy(table: pa.Table, meta: dict) -> Table:
