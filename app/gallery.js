@@ -472,6 +472,7 @@ class Gallery {
       this.consume(event);
       return;
     }
+    if (event.key === "Enter" && this.inspecting) return; // the inspector's: as large as the window
     const once = label !== undefined || event.key === "z";
     if (!once && !this.moves[event.key]) return;
     this.consume(event);
@@ -539,12 +540,12 @@ class Gallery {
 export function render({ model }) {
   const gallery = new Gallery(model);
   const onKey = (event) => gallery.key(event);
-  document.addEventListener("keydown", onKey, true);
+  window.addEventListener("keydown", onKey, true); // before the document's listeners: an open question comes first
   model.on("frame", () => gallery.show(model.frame));
   model.on("ahead", () => { const frame = parse(model.ahead); if (frame) gallery.keep(frame); });
   model.on("dark", () => gallery.theme(model.dark));
   model.on("msg:custom", (data) => gallery.message(data.data ?? data));
-  model.on("remove", () => { document.removeEventListener("keydown", onKey, true); gallery.destroy(); });
+  model.on("remove", () => { window.removeEventListener("keydown", onKey, true); gallery.destroy(); });
   gallery.theme(model.dark);
   if (model.frame && model.frame.byteLength) gallery.show(model.frame);
   return gallery.root;

@@ -83,7 +83,10 @@ class Inspector {
     this.enlarge = button("icon enlarge", "⤢", "As large as the window (Enter)", () => this.setLarge(!this.large));
     this.frame.append(this.image, this.caption, this.enlarge);
     this.image.addEventListener("click", () => this.setLarge(!this.large));
-    this.image.addEventListener("load", () => this.crisp());
+    this.image.addEventListener("load", () => {
+      this.image.style.setProperty("--ratio", this.image.naturalWidth / this.image.naturalHeight);
+      this.crisp();
+    });
     this.bands = element("div", "bands", "", { role: "group", "aria-label": "Bands" });
     new ResizeObserver(() => this.crisp()).observe(this.frame);
   }

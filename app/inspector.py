@@ -235,7 +235,8 @@ def scores(store, row: int, target: str) -> list[dict]:
     ranking = store.ranking(target) if any(store.label_counts(target).values()) else None
     if ranking is not None:
         mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
-        found += [{"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": min(max(mean, 0.0), 1.0)},
+        likely = min(max(mean, 0.0), 1.0)
+        found += [{"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
                   {"name": "acquisition", "value": f"{gain:.4g}"}]
     for name in store.survey.scores[:SCORES]:
         found.append({"name": name, "value": f"{float(store.values(name, target).array[row]):.4g}"})

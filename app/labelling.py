@@ -51,8 +51,8 @@ class Labelling:
     Parameters
     ----------
     state : State
-        Its `target` and `user` are written with each label, its `notice` tells what failed. (Its `labels_version` rises when
-        the store tells every session of the change.)
+        Its `target` and `user` are written with each label, its `notice` tells what failed. (Its `labels_version` rises
+        when the store tells every session of the change.)
     store : Store
     """
 
