@@ -113,7 +113,7 @@ def paint_spiral(canvas: Canvas, rng: Rng, members: Members) -> None:
     ratio, angle = _inclinations(rng, k, 0.3), _angles(rng, k)
     bulge = np.clip(rng.lognormal(np.log(0.13), 0.7, k), 0.01, 0.5)
     bar = np.where(rng.random(k) < 0.33, rng.uniform(0.06, 0.18, k), 0.0)
-    arm = rng.uniform(0.2, 0.5, k) * (1 - bulge - bar)
+    arm = rng.uniform(0.25, 0.55, k) * (1 - bulge - bar)
     knots = rng.uniform(0.03, 0.12, k) * (1 - bulge - bar)
     disc = members.ellipses(ratio, angle)
     canvas.sersic(members.ellipses(ratio**0.4, angle, scale=rng.uniform(0.15, 0.35, k)), rng.uniform(1.5, 4, k),

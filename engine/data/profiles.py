@@ -3,8 +3,8 @@
 Every profile is a batch: K sources of one kind become a (K, side, side) float32 array in one call. Coordinates are in
 pixels, pixel (0, 0) has its centre at x = y = 0. Profiles of known integral are scaled so that the whole plane sums to
 one; light that falls off the frame is lost, as on the sky. Cost: an exponential and a logarithm a pixel and source.
-NumPy rather than torch: its functions leave the interpreter free, so that slabs of objects run in threads, which share a
-busy machine better than threads inside every operation.
+NumPy rather than torch: its functions leave the interpreter free, so that slabs of objects run in threads, which share
+a busy machine better than threads inside every operation.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def arms(shape: Ellipses, count: np.ndarray, pitch: np.ndarray, phase: np.ndarra
         m, p (radians), φ (radians), s, and the wander (radians).
     """
     major, minor = shape.plane(side)
-    radius = np.maximum(np.sqrt(_squared(major, minor)), 0.05)
-    theta, winding = np.arctan2(minor, major), np.log(radius)
+    theta, radius = np.arctan2(minor, major), np.maximum(np.hypot(major, minor), 0.05)
+    winding = np.log(radius)
     wander = column(ragged) * (np.sin(5 * winding + column(phase)) + np.sin(3 * theta + 2 * column(phase)))
     angle = column(count) * (theta - winding / column(np.tan(pitch))) + column(phase) + wander
     crest = np.maximum(0.5 + 0.5 * np.cos(angle), 1e-6) ** column(sharpness)
@@ -159,7 +159,7 @@ def annulus(shape: Ellipses, width: np.ndarray, towards: np.ndarray, spread: np.
         Where the arc is brightest, and its standard deviation along, radians in the ring's plane.
     """
     major, minor = shape.plane(side)
-    across = (np.sqrt(_squared(major, minor)) - 1) / column(width)
+    across = (np.hypot(major, minor) - 1) / column(width)
     along = np.arctan2(minor, major) - column(towards)
     along -= 2 * np.pi * np.rint(along / (2 * np.pi))
     return _summing_to_one(np.exp(-0.5 * across**2 - 0.5 * (along / column(spread)) ** 2))

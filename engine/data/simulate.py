@@ -22,9 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
-from engine.data import morphology, profiles
+from engine.data import blemishes, morphology, profiles
 from engine.data.morphology import ZERO_POINT, Canvas, Members
 from engine.data.stretch import calibrate
 from engine.errors import UserError
@@ -37,21 +36,23 @@ PIXEL_SCALE = 0.262
 #: Standard deviation of the sky a pixel, and level of the sky before it is subtracted, nanomaggies, in g, r, z.
 SKY_NOISE = np.array([0.0046, 0.0073, 0.0152])
 SKY_LEVEL = np.array([0.109, 0.30, 1.73])
-#: Pixels go no higher than this, nanomaggies (a star of r ≈ 16).
-SATURATION = 12.0
+#: Pixels go no higher than this in g, r, z, nanomaggies (a star of r ≈ 16).
+SATURATION = np.array([7.0, 12.0, 20.0])
+#: Share of each pixel's noise that the next one gets, along each axis: resampled images have correlated noise.
+BLEND = 0.1
+#: Noise of the sum over an aperture, over what it were without correlation.
+APERTURE_NOISE = (1 + 2 * BLEND) ** 2 / (1 + 2 * BLEND**2)
 #: Pixels around a stamp that are rendered and cut off, so that the convolution does not wrap around into it.
 MARGIN = 8
 #: Objects rendered at once: small enough for the cache, and the unit of the random streams.
 SLAB = 64
 #: Dwarfs are at least this significant within their half-light radius; fainter ones nobody could label.
-DWARF_SIGNAL = 11.0
+DWARF_SIGNAL = 9.0
 #: Mean effective surface brightness (mag/arcsec²) of dwarfs.
-DWARF_SURFACE_BRIGHTNESS = (23.6, 25.7)
+DWARF_SURFACE_BRIGHTNESS = (23.6, 25.8)
 #: Share of the objects that are no dwarf.
 MIX = {"elliptical": 0.28, "spiral": 0.42, "edge-on": 0.09, "star": 0.08, "artefact": 0.05, "merger": 0.035,
        "ring": 0.02, "lens": 0.025}
-#: What can go wrong with an object called artefact.
-ARTEFACTS = ("trail", "bleed", "edge", "cosmic", "column", "ghost", "residual")
 #: Objects a square degree, and the centre of the patch (deg).
 DENSITY = 9000.0
 CENTRE = (150.1, 2.2)
@@ -176,7 +177,7 @@ def _population(n: int, rng: Rng, dwarf_fraction: float) -> pd.DataFrame:
         drawn[rows] = _draw(kind, len(rows), rng)
     people = pd.DataFrame(drawn, columns=["mag", "radius", "gr", "rz", "redshift"])
     people["truth"] = truth
-    people["artefact"] = np.where(truth == "artefact", rng.choice(ARTEFACTS, n), "")
+    people["artefact"] = np.where(truth == "artefact", rng.choice(list(blemishes.ARTEFACTS), n), "")
     bleeding = people["artefact"] == "bleed"
     people.loc[bleeding, "mag"] = rng.uniform(12.0, 14.5, bleeding.sum())
     people["ra"], people["dec"] = _places(n, rng, truth)
@@ -236,7 +237,7 @@ def _draw_dwarfs(k: int, rng: Rng) -> np.ndarray:
 def _limit(radius: np.ndarray) -> np.ndarray:
     """Surface brightness at which the r light within `radius` (arcsec) is `DWARF_SIGNAL` times its noise."""
     area = np.pi * (radius / PIXEL_SCALE) ** 2
-    level = DWARF_SIGNAL * SKY_NOISE[1] / np.sqrt(area)
+    level = DWARF_SIGNAL * APERTURE_NOISE * SKY_NOISE[1] / np.sqrt(area)
     return ZERO_POINT - 2.5 * np.log10(level / PIXEL_SCALE**2)
 
 
@@ -314,11 +315,11 @@ def _render(people: pd.DataFrame, rng: Rng, size: int) -> np.ndarray:
     sky = np.ascontiguousarray(_observe(canvas, seeing)[..., inner, inner])
     _spikes(sky, canvas, MARGIN)
     missing = np.zeros(sky.shape, bool)
-    for stamp, kind in enumerate(_blemishes(rng, people)):
-        if kind:
-            _spoil(kind, sky[stamp], missing[stamp], centre[stamp] - MARGIN, rng)
+    for k, spoil in enumerate(blemishes.faults(rng, people["artefact"].to_numpy())):
+        if spoil:
+            spoil(blemishes.Stamp(sky[k], missing[k], SKY_NOISE, centre[k] - MARGIN), rng)
     sky += _residual_sky(rng, stamps, size)
-    pixels = np.minimum(sky + _noise(rng, sky), SATURATION).astype(np.float16)
+    pixels = np.minimum(sky + _noise(rng, sky), profiles.column(SATURATION)).astype(np.float16)
     pixels[missing] = np.nan
     return pixels
 
@@ -381,17 +382,9 @@ def _spikes(sky: np.ndarray, canvas: Canvas, margin: int) -> None:
     for x, y, stamp, flux in canvas.points:
         for k in np.flatnonzero(flux[:, 1] > 100):
             for angle in (np.pi / 4, 3 * np.pi / 4):
-                along, across = _line(x[k] - margin, y[k] - margin, angle, size)
+                along, across = blemishes.line(x[k] - margin, y[k] - margin, angle, size)
                 spike = np.exp(-0.5 * (across / 0.9) ** 2) / (1 + np.abs(along) / 3) ** 1.8
                 sky[stamp[k]] += profiles.column(4e-4 * flux[k]) * spike
-
-
-def _line(x: float, y: float, angle: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates along and across a line through (x, y): two (size, size)."""
-    axis = np.arange(size, dtype=np.float32)
-    dx, dy = (axis - float(x))[None, :], (axis - float(y))[:, None]
-    cos, sin = float(np.cos(angle)), float(np.sin(angle))
-    return dx * cos + dy * sin, dy * cos - dx * sin
 
 
 def _residual_sky(rng: Rng, stamps: int, size: int) -> np.ndarray:
@@ -408,77 +401,10 @@ def _noise(rng: Rng, sky: np.ndarray) -> np.ndarray:
     """Sky and photon noise, slightly correlated between adjacent pixels as resampled images are."""
     stamps, bands, size, _ = sky.shape
     white = rng.standard_normal((stamps, bands, size + 2, size + 2), np.float32)
-    blend = 0.22
-    rows = white[:, :, 1:-1] + blend * (white[:, :, :-2] + white[:, :, 2:])
-    unit = (rows[..., 1:-1] + blend * (rows[..., :-2] + rows[..., 2:])) / (1 + 2 * blend**2)
+    rows = white[:, :, 1:-1] + BLEND * (white[:, :, :-2] + white[:, :, 2:])
+    unit = (rows[..., 1:-1] + BLEND * (rows[..., :-2] + rows[..., 2:])) / (1 + 2 * BLEND**2)
     depth = (SKY_NOISE * rng.lognormal(0, 0.1, (stamps, bands))).astype(np.float32)[..., None, None]
     return unit * np.sqrt(1 + np.maximum(sky, 0) / profiles.column(SKY_LEVEL)) * depth
-
-
-# -- what goes wrong --------------------------------------------------------------------------------------------------
-
-
-def _blemishes(rng: Rng, people: pd.DataFrame) -> list[str]:
-    """What is wrong with each stamp: the artefacts' own fault; else, now and then, a small one or a missing band."""
-    chance = rng.random(len(people))
-    minor = np.select([chance < 0.012, chance < 0.022, chance < 0.028, chance < 0.034],
-                      ["no band", "cosmic", "corner", "faint trail"], "")
-    return list(np.where(people["artefact"] != "", people["artefact"], minor))
-
-
-def _spoil(kind: str, sky: np.ndarray, missing: np.ndarray, centre: np.ndarray, rng: Rng) -> None:
-    """Spoil one stamp, whose object is at `centre`, in place.
-
-    Parameters
-    ----------
-    sky, missing : (bands, size, size)
-    """
-    size = sky.shape[-1]
-    band = int(rng.integers(len(BANDS)))
-    middle = (size - 1) / 2 + rng.normal(0, 2.5, 2)
-    if kind == "no band":
-        missing[band] = True
-    elif kind in ("trail", "faint trail"):
-        _trail(sky, band, middle if kind == "trail" else rng.uniform(0, size, 2), rng, bright=kind == "trail")
-    elif kind == "bleed":
-        along, across = _line(*centre, np.pi / 2, size)
-        sides = 0.5 * (across / rng.uniform(0.7, 2.0)) ** 4
-        sky += np.exp(-sides - (along / rng.uniform(12, 60)) ** 2) * profiles.column(rng.uniform(0.05, 4.0, 3))
-    elif kind == "edge":
-        along, _ = _line(*middle, rng.choice([0, 0.5, 1, 1.5]) * np.pi + rng.normal(0, 0.03), size)
-        missing[:, along > rng.uniform(-4, 6)] = True
-    elif kind == "corner":
-        along, _ = _line(*middle, rng.uniform(0, 2 * np.pi), size)
-        missing[:, along > rng.uniform(0.28, 0.45) * size] = True
-    elif kind == "cosmic":
-        for _ in range(int(rng.integers(1, 4))):
-            along, across = _line(*(middle + rng.normal(0, 2, 2)), rng.uniform(0, np.pi), size)
-            length = rng.choice([1.5, 4, 12]) * rng.uniform(0.6, 1.4)
-            track = np.exp(-0.5 * (across / 0.45) ** 2) * (np.abs(along) < length)
-            sky[band] += track * SKY_NOISE[band] * rng.uniform(20, 200)
-    elif kind == "column":
-        hot = round(float(middle[0]))
-        sky[band, :, hot : hot + int(rng.integers(1, 4))] += SKY_NOISE[band] * rng.uniform(6, 60)
-    elif kind == "ghost":
-        radius, hole = rng.uniform(12, 28), rng.uniform(0.25, 0.5)
-        along, across = _line(*middle, 0.0, size)
-        r = np.hypot(along, across) / radius
-        donut = expit((1 - r) * 18) * (1 - 0.8 * expit((hole - r) * 18))
-        sky += donut * profiles.column(SKY_NOISE * rng.uniform(0.1, 1.0, 3) * rng.uniform(1.0, 4.0))
-    elif kind == "residual":
-        along, across = _line(*middle, rng.uniform(0, np.pi), size)
-        wide, ratio = rng.uniform(9, 24), rng.uniform(0.4, 1)
-        haze = np.exp(-0.5 * (along / wide) ** 2 - 0.5 * (across / (ratio * wide)) ** 2)
-        sky += haze * profiles.column(SKY_NOISE * rng.uniform(0.6, 1.2, 3) * rng.uniform(0.8, 2.5))
-
-
-def _trail(sky: np.ndarray, band: int, through: np.ndarray, rng: Rng, *, bright: bool) -> None:
-    """A satellite's trail in one band (another exposure, another trail), dashed when the satellite tumbles."""
-    along, across = _line(*through, rng.uniform(0, np.pi), sky.shape[-1])
-    trail = np.exp(-0.5 * (across / rng.uniform(1.6, 2.4)) ** 2)
-    if rng.random() < 0.2:
-        trail *= np.sin(along / rng.uniform(2, 5)) > 0
-    sky[band] += trail * SKY_NOISE[band] * (10 ** rng.uniform(0.5, 1.5) if bright else rng.uniform(1.5, 4))
 
 
 # -- what a pipeline measures -----------------------------------------------------------------------------------------
@@ -487,7 +413,7 @@ def _trail(sky: np.ndarray, band: int, through: np.ndarray, rng: Rng, *, bright:
 def _measure(pixels: np.ndarray) -> pd.DataFrame:
     """Aperture photometry of the object in the middle.
 
-    The aperture is the circle of highest signal to noise; the magnitude is taken in 1.6 times that, the colour within
+    The aperture is the circle of highest signal to noise; the magnitude is taken in 2.5 times that, the colour within
     it, the radius is where half of the magnitude's flux lies. NaN where a band is missing or the flux is not positive.
 
     Parameters
@@ -507,7 +433,7 @@ def _measure(pixels: np.ndarray) -> pd.DataFrame:
     growth_g, growth_r = (_growth(pixels[:, band], distance, order, area) for band in (0, 1))
     rows = np.arange(len(pixels))
     best = (growth_r / np.sqrt(area)).argmax(axis=1)
-    outer = np.minimum(np.rint(1.6 * radii[best]).astype(int) - 1, len(radii) - 1)
+    outer = np.minimum(np.rint(2.5 * radii[best]).astype(int) - 1, len(radii) - 1)
     total = growth_r[rows, outer]
     half = (growth_r >= 0.5 * total[:, None]).argmax(axis=1)
     before = np.where(half > 0, growth_r[rows, np.maximum(half - 1, 0)], 0.0)
