@@ -1,12 +1,14 @@
 """Encoders: what turns a batch of cutouts into vectors.
 
-An encoder is a class in a file of its own and one line in `ENCODERS`; it is imported only when asked for. `embed` runs one over
-a survey; `train` made the weights of the one that ships.
+An encoder is a class in a file of its own and one line in `ENCODERS`; it is imported only when asked for. `embed` runs
+one over a survey; `train` made the weights of the one that ships.
 
 ``skysieve-base``
-    A small convolutional network (`engine.encoders.convnet`), weights in ``assets/``. Any number of bands, folded into three.
+    A small convolutional network (`engine.encoders.convnet`), weights in ``assets/``. Any number of bands, folded into
+    three.
 ``pixels``
-    Principal components of the pixels (`engine.encoders.pixels`): fitted to the survey itself, needs no weights, the baseline.
+    Principal components of the pixels (`engine.encoders.pixels`): fitted to the survey itself, needs no weights, the
+    baseline.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ class Encoder(Protocol):
         ...
 
     def prepare(self, pixels: np.ndarray, calibration: Calibration, science: bool) -> torch.Tensor:
-        """Make the network's input of (B, C, size, size) float32 pixels, NaN where missing; on the CPU, from any thread."""
+        """Make the network's input of (B, C, size, size) float32 pixels, NaN where missing; thread-safe."""
         ...
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:

@@ -1,11 +1,12 @@
 """What may change about a cutout without changing the object: the augmentations of training, on the device, in batches.
 
-`turn` moves pixels and nothing else (eight orientations, whole-pixel shifts): noise and flux stay exactly what they were, so
-measured quantities stay true. `disturb` is the strong one: any angle, zoom, shift, blur by a wider point-spread function, a
-gain in each band, more noise, a band or the colour lost (Mohale & Lochner 2024 for galaxies; no hue shift beyond calibration
-errors, since colour is physics).
+`turn` moves pixels and nothing else (eight orientations, whole-pixel shifts): noise and flux stay exactly what they
+were, so measured quantities stay true. `disturb` is the strong one: any angle, zoom, shift, blur by a wider
+point-spread function, a gain in each band, more noise, a band or the colour lost (Mohale & Lochner 2024 for galaxies;
+no hue shift beyond calibration errors, since colour is physics).
 
-Both take linear (B, 3, S, S) float32, as `engine.encoders.convnet.channels` gives it: NaN = missing, and draw from `rng`.
+Both take linear (B, 3, S, S) float32, as `engine.encoders.convnet.channels` gives it: NaN = missing, and draw from
+`rng`.
 """
 
 import math
@@ -18,13 +19,12 @@ SHIFT = 2
 
 
 def turn(linear: torch.Tensor, *, rng: torch.Generator) -> torch.Tensor:
-    """Flip, turn by a multiple of 90° and shift by whole pixels, each cutout differently."""
+    """Flip and turn by a multiple of 90°, eight orientations in turn, and shift the batch by whole pixels."""
     turned = torch.empty_like(linear)
-    orientation = torch.randint(8, (len(linear),), generator=rng)
-    for index in range(8):
-        chosen = orientation == index
-        part = torch.rot90(linear[chosen], index % 4, (2, 3))
-        turned[chosen] = part.flip(3) if index >= 4 else part
+    first = int(torch.randint(8, (), generator=rng))
+    for index in range(8):  # every eighth cutout in one orientation: slices, since masks cost more than the turn
+        part = torch.rot90(linear[index::8], (first + index) % 4, (2, 3))
+        turned[index::8] = part.flip(3) if (first + index) % 8 >= 4 else part
     shifts = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=rng).tolist()
     return torch.roll(turned, shifts, (2, 3))
 
@@ -57,7 +57,8 @@ def _move(linear: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
     flip = torch.where(torch.rand(count, generator=rng) < 0.5, -1.0, 1.0)
     shift = 0.12 * (torch.rand(count, 2, generator=rng) - 0.5) * 2
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
-    matrix = torch.stack([torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)], 1)
+    rows = [torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)]
+    matrix = torch.stack(rows, 1)
     grid = affine_grid(matrix, list(linear.shape), align_corners=False)
     known = torch.isfinite(linear)
     moved = grid_sample(torch.where(known, linear, 0.0), grid, padding_mode="reflection", align_corners=False)

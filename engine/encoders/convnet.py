@@ -1,12 +1,14 @@
-"""``skysieve-base``: a small residual network whose vectors say what an object looks like, how bright and how large it is.
+"""``skysieve-base``: a small residual network whose vectors say what an object looks like, how bright and how large it
+is.
 
 Cutouts are brought to one scale whatever survey they come from, red first:
 
     science    asinh((flux − sky) / noise) / 4      so that signal-to-noise survives, over six decades
-    pictures   2 (value − sky) / 255
+    pictures   2 (value − sky) / 255                with the sky of each picture's own border
 
-Two more planes go in: which pixels are known, and the distance from the centre, since the object is there and its neighbours
-are not. Three poolings come out: the mean and the maximum over the cutout, and a mean weighted to the centre.
+Two more planes go in: which pixels are known, and the distance from the centre, since the object is there and its
+neighbours are not. Three poolings come out: the mean and the maximum over the cutout, and a mean weighted to the
+centre.
 
 Cost: 47 million multiply-adds and 1.0 million parameters for a 64 × 64 cutout.
 """
@@ -53,13 +55,25 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
     (B, 3, S, S) float32
         In units of the sky's noise (science) or of full scale (pictures), NaN where missing.
     """
-    level = [torch.from_numpy(np.asarray(v, np.float64))[None, :, None, None]
-             for v in (calibration.background, calibration.noise if science else np.full(len(calibration.noise), 255.0))]
     flux = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
     flux = torch.where(torch.isfinite(flux), flux, torch.nan)
-    flux = ((flux - level[0].float()) / level[1].float()).clamp(-CEILING, CEILING)
+    if science:
+        background, noise = (torch.tensor(v, dtype=torch.float32)[:, None, None]
+                             for v in (calibration.background, calibration.noise))
+        flux = ((flux - background) / noise).clamp(-CEILING, CEILING)
+    else:
+        flux = (flux - _border_median(flux)) / 255
     folded = three_channels(flux.numpy())
     return np.ascontiguousarray(folded[:, ::-1]) if science else folded
+
+
+def _border_median(pictures: torch.Tensor) -> torch.Tensor:
+    """Median of the outer eighth on every side, (B, C, 1, 1): each picture was stretched alone and has its own sky."""
+    side = pictures.shape[-1]
+    width = max(1, side // 8)
+    border = torch.ones(side, side, dtype=torch.bool)
+    border[width:-width, width:-width] = side < 3
+    return torch.nan_to_num(pictures[:, :, border].nanmedian(dim=2).values)[:, :, None, None]
 
 
 def scale(linear: torch.Tensor, science: torch.Tensor | bool) -> torch.Tensor:
@@ -225,7 +239,7 @@ class Convnet:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products are native there: 1.9 times float32 on AVX-512 BF16 (measured), slower where emulated."""
+    """Whether bfloat16 products are native: 1.9 times float32 on AVX-512 BF16 (measured), slower where emulated."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     capable = torch.cpu.get_capabilities() if device.type == "cpu" else {}

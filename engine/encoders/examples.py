@@ -1,7 +1,7 @@
 """What the shipped encoder learns from: sets of cutouts with what is known about them.
 
-Each set is cutouts of one size and calibration, and targets in which NaN (or −1 for a class) means "not known": a network trained on
-several sets at once learns each target from the sets that have it.
+Each set is cutouts of one size and calibration, and targets in which NaN (or −1 for a class) means "not known": a
+network trained on several sets at once learns each target from the sets that have it.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from engine.data.cutouts import resample_batch
+from engine.data.cutouts import resample
 from engine.data.simulate import generate
 from engine.data.stretch import Calibration, calibrate, to_rgb
 from engine.encoders.convnet import channels
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
-#: Bands of the simulation stand for none of these pictures; cutouts of a calibration sample.
+#: Simulated objects that their calibration is measured on.
 CALIBRATION_SAMPLE = 300
 #: One object in five is kept for evaluation, whatever the set.
 HELD_OUT = 5
 #: Quantities of a simulated object that the network learns to measure: table column → (shift, scale).
-QUANTITIES = {"truth_mag_r": (20.0, 2.0), "log_radius": (0.3, 0.4), "truth_sb": (23.0, 1.5), "truth_redshift": (0.2, 0.2)}
+QUANTITIES = {"truth_mag_r": (20.0, 2.0), "log_radius": (0.3, 0.4), "truth_sb": (23.0, 1.5),
+              "truth_redshift": (0.2, 0.2)}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def simulated(
 ) -> list[Examples]:
     """Simulated objects twice: as flux, and as the pictures an archive would make of them.
 
-    Targets: ``class`` (index in `classes`) and ``quantities`` (see `QUANTITIES`; only for flux, a picture has no zero point).
+    Targets: ``class`` (index in `classes`) and ``quantities`` (see `QUANTITIES`; only for flux, a picture has no zero
+    point).
     """
     pixels, table = generate(count, seed=seed, dwarf_fraction=dwarf_fraction, size=size, progress=progress)
     pixels = np.asarray(pixels)
@@ -72,14 +74,19 @@ def simulated(
     index = {name: k for k, name in enumerate(classes)}
     labels = torch.tensor([index[c] for c in table["truth"]])
     table = table.assign(log_radius=np.log10(table["truth_radius"].clip(lower=0.05)))
-    quantities = np.stack([(table[c].to_numpy(np.float32) - shift) / width for c, (shift, width) in QUANTITIES.items()], 1)
+    quantities = np.stack([(table[column].to_numpy(np.float32) - shift) / width
+                           for column, (shift, width) in QUANTITIES.items()], 1)
     flux = _in_parts(lambda part: channels(np.asarray(part, np.float32), calibration, True), pixels)
-    pictures = _in_parts(
-        lambda part: np.moveaxis(to_rgb(np.asarray(part, np.float32), calibration, science=True), -1, 1) / np.float32(255),
-        pixels)
+    pictures = _in_parts(lambda part: _as_pictures(np.asarray(part, np.float32), calibration), pixels)
     targets = {"class": labels, "quantities": torch.from_numpy(np.clip(quantities, -5, 5).astype(np.float32))}
     return [Examples("simulated", flux, True, targets),
             Examples("simulated pictures", pictures, False, {"class": labels})]
+
+
+def _as_pictures(flux: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """What `channels` gives for the stretched pictures of (B, C, S, S) flux."""
+    rgb = to_rgb(flux, calibration, science=True)
+    return channels(np.moveaxis(rgb, -1, 1).astype(np.float32), calibration, False)
 
 
 def _in_parts(function: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, part: int = 512) -> torch.Tensor:
@@ -88,23 +95,23 @@ def _in_parts(function: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, 
     return torch.from_numpy(np.concatenate(parts))
 
 
-def read_pictures(paths: Sequence[Path], size: int) -> tuple[np.ndarray, Calibration]:
-    """Read JPEG pictures at one size, (N, 3, size, size) float32 of 0-255, and calibrate them."""
+#: What a survey of pictures is calibrated as.
+PICTURES = Calibration.of({}, 3)
+
+
+def read_pictures(paths: Sequence[Path], size: int) -> np.ndarray:
+    """Read JPEG pictures at one size: (N, 3, size, size) float32 of 0-255."""
     small = np.empty((len(paths), 3, size, size), np.float32)
-    sample: list[np.ndarray] = []
-    every = max(1, len(paths) // CALIBRATION_SAMPLE)
     for index, path in enumerate(paths):
         with Image.open(path) as image:
             native = np.moveaxis(np.asarray(image.convert("RGB"), np.float32), -1, 0)
-        small[index] = resample_batch(native[None], size)[0]
-        if index % every == 0:
-            sample.append(native)
-    return small, calibrate(sample)
+        small[index] = resample(native, size)
+    return small
 
 
 def _pictures(name: str, paths: Sequence[Path], size: int, targets: dict[str, torch.Tensor]) -> Examples:
-    small, calibration = read_pictures(paths, size)
-    return Examples(name, _in_parts(lambda part: channels(part, calibration, False), small), False, targets)
+    small = read_pictures(paths, size)
+    return Examples(name, _in_parts(lambda part: channels(part, PICTURES, False), small), False, targets)
 
 
 def galaxy_zoo(folder: Path, *, size: int) -> Examples:
@@ -139,15 +146,20 @@ def gz_examples(folder: Path, *, size: int) -> Examples:
 PICTURE_SETS = {"gz2": galaxy_zoo, "star_galaxy": star_galaxy, "csst_dwarfs": csst_dwarfs, "gz_examples": gz_examples}
 
 
-def picture_sets(data: Path, *, size: int) -> list[Examples]:
-    """Every set of `PICTURE_SETS` found in `data`.
+def picture_sets(folders: Sequence[Path], *, size: int) -> list[Examples]:
+    """Every set of `PICTURE_SETS` among or inside some folders.
 
     Raises
     ------
     UserError
-        If there is none.
+        If a folder is none and holds none.
     """
-    found = [read(data / name, size=size) for name, read in PICTURE_SETS.items() if (data / name).is_dir()]
-    if not found:
-        raise UserError(f"{data} holds none of {', '.join(PICTURE_SETS)}", "name the folder that holds them")
-    return found
+    found: dict[str, Examples] = {}
+    for folder in folders:
+        inside = [f for f in (folder, *(folder / name for name in PICTURE_SETS))
+                  if f.name in PICTURE_SETS and (f / "catalogue.csv").is_file()]
+        if not inside:
+            raise UserError(f"{folder} holds none of the training sets {', '.join(PICTURE_SETS)}",
+                            "name a folder that does, or none to train on simulated objects alone")
+        found |= {f.name: PICTURE_SETS[f.name](f, size=size) for f in inside if f.name not in found}
+    return list(found.values())

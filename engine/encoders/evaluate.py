@@ -1,0 +1,112 @@
+"""How good a representation is for finding and classifying, on labelled cutouts it was not trained on.
+
+All of it is read off the 40 leading principal components, what every model of the product sees: a logistic probe
+(average precision, area under the ROC curve, accuracy from few labels) and the purity of the nearest neighbours.
+
+Run ``python -m engine.encoders.evaluate DATA``: prints the table of ``docs/skysieve-base.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from engine.data.cutouts import resample_batch
+from engine.data.simulate import generate
+from engine.data.stretch import Calibration, calibrate
+from engine.encoders import ENCODERS, Encoder, load
+from engine.encoders.examples import CALIBRATION_SAMPLE, PICTURES, held_out, read_pictures
+from engine.maps.components import standard_components
+
+#: Seed of the simulated objects of the evaluation; training uses seeds of 1000 and more.
+EVALUATION_SEED = 911
+
+
+def encode(encoder: Encoder, pixels: np.ndarray, calibration: Calibration, science: bool, *,
+           batch: int = 128) -> np.ndarray:
+    """Vectors of cutouts in memory, (N, D) float32, at the encoder's own size."""
+    pixels = np.concatenate([resample_batch(np.asarray(pixels[k : k + batch], np.float32), encoder.size)
+                             for k in range(0, len(pixels), batch)])
+    if encoder.sample:
+        encoder.fit(np.asarray(pixels[: encoder.sample], np.float32), calibration, science)
+    parts = [encoder(encoder.prepare(np.asarray(pixels[k : k + batch], np.float32), calibration, science)).numpy()
+             for k in range(0, len(pixels), batch)]
+    return np.concatenate(parts)
+
+
+def probe(components: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """Area under the ROC curve and average precision of a logistic probe, by five-fold cross-validation."""
+    model = LogisticRegression(C=0.3, class_weight="balanced", max_iter=500)
+    score = cross_val_predict(model, components, truth, cv=StratifiedKFold(5, shuffle=True, random_state=seed),
+                              method="decision_function")
+    return float(roc_auc_score(truth, score)), float(average_precision_score(truth, score))
+
+
+def few_labels(components: np.ndarray, truth: np.ndarray, *, labels: int = 200, draws: int = 10) -> tuple[float, float]:
+    """Accuracy of a logistic probe on the rest when `labels` objects are labelled: mean and sd over random draws."""
+    found = []
+    for seed in range(draws):
+        order = np.random.default_rng(seed).permutation(len(truth))
+        train, test = order[:labels], order[labels:]
+        model = LogisticRegression(C=0.1, max_iter=500).fit(components[train], truth[train])
+        found.append(model.score(components[test], truth[test]))
+    return float(np.mean(found)), float(np.std(found))
+
+
+def purity(components: np.ndarray, truth: np.ndarray, *, k: int = 10) -> float:
+    """Share of true objects among the k nearest neighbours of true objects."""
+    points = torch.from_numpy(np.ascontiguousarray(components))
+    true = np.flatnonzero(truth)
+    distance = torch.cdist(points[true], points)
+    distance[torch.arange(len(true)), torch.from_numpy(true)] = torch.inf
+    return float(truth[distance.topk(k, largest=False).indices.numpy()].mean())
+
+
+def simulated_sample(count: int = 6000, *, size: int = 64) -> tuple[np.ndarray, Calibration, np.ndarray]:
+    """A fresh simulated survey: pixels, calibration, true classes."""
+    pixels, table = generate(count, seed=EVALUATION_SEED, size=size)
+    calibration = calibrate([np.asarray(p, np.float32) for p in pixels[:CALIBRATION_SAMPLE]])
+    return pixels, calibration, table["truth"].to_numpy()
+
+
+def measure(encoder_name: str, data: Path, *, size: int = 64) -> dict[str, float]:
+    """Every figure of the model card for one encoder."""
+    figures: dict[str, float] = {}
+    pixels, calibration, truth = simulated_sample(size=size)
+    components = _components(load(encoder_name), pixels, calibration, True)
+    for name in ("dwarf", "ring", "merger", "lens"):
+        auc, precision = probe(components, truth == name)
+        figures |= {f"simulated {name}: AUC": auc, f"simulated {name}: average precision": precision,
+                    f"simulated {name}: purity of 10 neighbours": purity(components, truth == name)}
+    if (data / "gz2").is_dir():
+        table = pd.read_csv(data / "gz2" / "catalogue.csv")
+        table = table[[held_out(i) for i in table["GalaxyID"]]]
+        pixels = read_pictures([data / "gz2" / "images" / f"{i}.jpg" for i in table["GalaxyID"]], size)
+        components = _components(load(encoder_name), pixels, PICTURES, False)
+        for name, column, least in (("edge-on", "Class2.1", 0.5), ("odd", "Class6.1", 0.5), ("ring", "Class8.1", 0.2),
+                                    ("merger", "Class8.6", 0.2), ("featured", "Class1.2", 0.5)):
+            figures[f"gz2 {name}: AUC"] = probe(components, (table[column] > least).to_numpy())[0]
+    if (data / "csst_dwarfs").is_dir():
+        table = pd.read_csv(data / "csst_dwarfs" / "catalogue.csv")
+        pixels = read_pictures([data / "csst_dwarfs" / "images" / name for name in table["file"]], size)
+        components = _components(load(encoder_name), pixels, PICTURES, False)
+        truth = (table["label"] == "dwarf").to_numpy()
+        figures["csst dwarf: accuracy from 200 labels"] = few_labels(components, truth)[0]
+    return figures
+
+
+def _components(encoder: Encoder, pixels: np.ndarray, calibration: Calibration, science: bool) -> np.ndarray:
+    vectors = encode(encoder, pixels, calibration, science)
+    return standard_components(vectors, np.ones(len(vectors), bool), 40)
+
+
+if __name__ == "__main__":
+    found = {name: measure(name, Path(sys.argv[1])) for name in ENCODERS}
+    print(pd.DataFrame(found).to_markdown(floatfmt=".3f") if "--markdown" in sys.argv else pd.DataFrame(found).round(3))
