@@ -346,7 +346,8 @@ def _best_column(table: pa.Table, ids: Sequence[str], hdus) -> tuple[str | None,
         return hdu_column
     usual = [c for n in ID_NAMES for c in table.column_names if simple_name(c) == n]
     rows, count, best = np.full(len(ids), -1), 0, None
-    others = [c for c in table.column_names if c not in usual and _can_be_id(table[c])]
+    counted = list(ids) == [str(k) for k in range(len(ids))]  # row numbers: any column of integers would match
+    others = [c for c in table.column_names if c not in usual and not counted and _can_be_id(table[c])]
     for columns, least in ((usual, 1), (others, (len(ids) + 1) // 2)):
         for column in columns:
             found = _join(ids, text_ids(table[column]))

@@ -195,8 +195,8 @@ def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
     if not chosen:
         raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), or "
                         f"a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
-    notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in by_kind.items()
-             if k != kind and other]
+    others = {k: n for k, n in by_kind.items() if k != kind and n}
+    notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
     if kind in ("hdf5", "npz"):
         if len(chosen) > 1:
             raise UserError(f"{source} holds {len(chosen)} {kind} files", f"give one of them: {', '.join(chosen[:5])}")

@@ -42,7 +42,8 @@ def slow_resample(cutout, size):
     return out
 
 
-@pytest.mark.parametrize("shape, size", [((2, 20, 20), 8), ((1, 9, 14), 12), ((1, 6, 6), 10), ((3, 16, 11), 16), ((1, 13, 5), 7)])
+@pytest.mark.parametrize("shape, size", [
+    ((2, 20, 20), 8), ((1, 9, 14), 12), ((1, 6, 6), 10), ((3, 16, 11), 16), ((1, 13, 5), 7)])
 @pytest.mark.parametrize("holes", [0.0, 0.3])
 def test_resampling_equals_the_sum_written_out(shape, size, holes):
     rng = np.random.default_rng(sum(shape) + size)

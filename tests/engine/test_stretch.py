@@ -1,5 +1,7 @@
 """Levels and pictures: known inputs, and properties a picture must have."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def slow_channels(pixels):
     groups = {1: [[0], [0], [0]], 2: [[0], [0, 1], [1]], 3: [[0], [1], [2]]}.get(count)
     if groups is None:
         edges = [int(np.round(k * count / 3)) for k in range(4)]
-        groups = [list(range(a, b)) for a, b in zip(edges[:-1], edges[1:])]
+        groups = [list(range(a, b)) for a, b in pairwise(edges)]
     out = np.full((3, *pixels.shape[1:]), np.nan)
     for y in range(pixels.shape[1]):
         for x in range(pixels.shape[2]):

@@ -1,0 +1,156 @@
+"""FITS cutouts in each of the ways in which teams keep them."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from engine.data.cutouts import Unreadable
+from engine.data.fits import band_file_ids, examine, look, zeros_are_holes
+from engine.data.references import walk
+from engine.errors import UserError
+from engine.survey import Survey
+
+SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
+
+
+def write(path, *planes, **cards):
+    """Write images as HDUs; returns them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hdus = [fits.PrimaryHDU(planes[0]), *(fits.ImageHDU(p) for p in planes[1:])]
+    for key, value in cards.items():
+        hdus[0].header[key] = value
+    fits.HDUList(hdus).writeto(path)
+    return planes
+
+
+def noise(shape=(12, 12), seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("f4")
+
+
+def survey_of(tmp_path, found):
+    objects = pd.DataFrame({"id": found.ids, "ra": found.ra, "dec": found.dec} | found.references)
+    return Survey.create(tmp_path / "a.survey", objects, pixels={
+        "kind": "fits", "root": str(found.root), "bands": list(found.bands), "science": True} | found.pixels)
+
+
+def names(folder):
+    return list(walk(folder))
+
+
+def test_a_folder_of_files(tmp_path):
+    images = [write(tmp_path / "in" / f"{k}.fits", noise((9 + k, 11), k), FILTER="r")[0] for k in range(3)]
+    found = look(tmp_path / "in", names(tmp_path / "in"))
+    assert found.ids == ["0", "1", "2"] and found.bands == ("r",) and found.sizes == ((9, 11), (11, 11))
+    for cutout, image in zip(survey_of(tmp_path, found).cutouts.read([2, 0]), (images[2], images[0])):
+        np.testing.assert_array_equal(cutout[0], image)
+
+
+def test_a_folder_a_band_with_one_file_missing(tmp_path):
+    root = tmp_path / "in"
+    images = {(b, k): write(root / b / f"field_{b}_{k}_sci.fits", noise(seed=k + ord(b)))[0]
+              for b in "zgr" for k in (7, 10, 23) if (b, k) != ("g", 10)}
+    found = look(root, names(root))
+    assert found.bands == ("g", "r", "z") and found.ids == ["7", "10", "23"]
+    cutouts = survey_of(tmp_path, found).cutouts.read([0, 1, 2])
+    assert np.isnan(cutouts[1][0]).all() and "1 objects lack" in found.notes[0]
+    for key, row in ((7, 0), (23, 2)):
+        np.testing.assert_array_equal(cutouts[row], [images[b, key] for b in "grz"])
+    np.testing.assert_array_equal(cutouts[1][1:], [images[b, 10] for b in "rz"])
+    assert look(root, names(root), bands=["z", "g"]).bands == ("z", "g")
+    with pytest.raises(UserError, match="no folder for the band y"):
+        look(root, names(root), bands=["y"])
+
+
+def test_folders_of_classes_are_no_bands(tmp_path):
+    for k, folder in enumerate(("spiral", "elliptical")):
+        write(tmp_path / folder / f"g{k}.fits", noise())
+    assert look(tmp_path, names(tmp_path)).ids == ["g1", "g0"]
+
+
+def test_a_file_of_many_images_is_a_list_of_objects(tmp_path):
+    images = write(tmp_path / "list.fits", *(noise((8 + k % 3, 9), k) for k in range(15)))
+    found = look(tmp_path / "list.fits", [])
+    assert found.ids == [str(k) for k in range(15)] and found.references["pixels_index"] == list(range(15))
+    source = survey_of(tmp_path, found).cutouts
+    for cutout, row in zip(source.read([14, 0, 7]), (14, 0, 7)):
+        np.testing.assert_array_equal(cutout[0], images[row])
+    in_folder = look(tmp_path, ["list.fits"])
+    assert in_folder.ids[3] == "list[3]" and len(in_folder.ids) == 15
+
+
+def test_an_empty_primary_is_passed_over(tmp_path):
+    planes = write(tmp_path / "a.fits", np.zeros((5, 6), "f4"), noise((5, 6)), noise((5, 6), 1))
+    assert examine(str(tmp_path / "a.fits")).images[0].index == 1
+    found = look(tmp_path, ["a.fits"])
+    np.testing.assert_array_equal(survey_of(tmp_path, found).cutouts.read([0])[0][0], planes[1])
+
+
+def test_a_cube_holds_its_bands(tmp_path):
+    cube, = write(tmp_path / "in" / "a.fits", noise((4, 8, 8)))
+    found = look(tmp_path / "in", ["a.fits"], bands=["g", "r", "i", "z"])
+    np.testing.assert_array_equal(survey_of(tmp_path, found).cutouts.read([0])[0], cube)
+
+
+def test_damaged_files_are_told_and_skipped(tmp_path):
+    root = tmp_path / "in"
+    for k in range(3):
+        write(root / f"{k}.fits", noise((40, 40)))
+    (root / "0.fits").write_bytes((root / "0.fits").read_bytes()[:4000])
+    (root / "text.fits").write_text("no")
+    fits.BinTableHDU.from_columns([fits.Column("x", "E", array=[1.0])]).writeto(root / "table.fits")
+    found = look(root, names(root))
+    assert found.ids == ["1", "2"]
+    assert {r.file: r.reason for r in found.rejected} == {
+        "0.fits": "the file is cut short", "text.fits": "it is not a FITS file", "table.fits": "it holds no image"}
+    source = survey_of(tmp_path, found).cutouts
+    (root / "1.fits").unlink()
+    gone, there = source.read([0, 1])
+    assert isinstance(gone, Unreadable) and "gone" in gone.reason and isinstance(there, np.ndarray)
+
+
+def test_positions_come_from_the_wcs_and_not_from_the_telescope(tmp_path):
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [359.9999, 30]
+    wcs.wcs.crpix, wcs.wcs.cdelt = [3, 50], [-1e-4, 1e-4]
+    write(tmp_path / "a.fits", noise((21, 31)), RA=10.0, DEC=20.0, **dict(wcs.to_header()))
+    found = examine(str(tmp_path / "a.fits"))
+    np.testing.assert_allclose((found.ra, found.dec), wcs.all_pix2world(15, 10, 0), atol=1e-9)
+    write(tmp_path / "b.fits", noise(), RA="00:30:00", DEC="-01:30:00")
+    assert (examine(str(tmp_path / "b.fits")).ra, examine(str(tmp_path / "b.fits")).dec) == (7.5, -1.5)
+    write(tmp_path / "c.fits", noise(), CTYPE1="nonsense", CRVAL1=1.0)
+    assert np.isnan(examine(str(tmp_path / "c.fits")).ra)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared survey data are not beside the repository")
+@pytest.mark.parametrize("pattern", ["ceers_fits/f115w/*.fits", "sdss_r_fits/images/*.fits"])
+def test_real_positions_equal_astropys(pattern):
+    for path in sorted(SHARED.glob(pattern))[::10]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = fits.getheader(path)
+            ra, dec = WCS(header).celestial.all_pix2world((header["NAXIS1"] - 1) / 2, (header["NAXIS2"] - 1) / 2, 0)
+        found = examine(str(path))
+        np.testing.assert_allclose((found.ra, found.dec), (ra, dec), atol=1e-8)
+
+
+def test_ids_are_what_is_left_of_the_names():
+    folders = {"f115w": ["f115w/ceers_f115w_11349.fits", "f115w/ceers_f115w_11350.fits"],
+               "f150w": ["f150w/ceers_f150w_11349.fits"]}
+    assert band_file_ids(folders) == {"f115w": {"11349": folders["f115w"][0], "11350": folders["f115w"][1]},
+                                      "f150w": {"11349": folders["f150w"][0]}}
+    plain = {"g": ["g/1000.fits", "g/1001.fits"], "r": ["r/1000.fits"]}
+    assert set(band_file_ids(plain)["g"]) == {"1000", "1001"}
+
+
+def test_zeros_are_holes_only_where_most_images_have_none():
+    rng = np.random.default_rng(0)
+    whole = [rng.normal(size=(1, 10, 10)).astype("f4") for _ in range(5)]
+    holed = whole[0].copy()
+    holed[0, :3] = 0
+    assert not zeros_are_holes(whole) and zeros_are_holes([*whole, holed])
+    assert not zeros_are_holes([np.maximum(w, 0) for w in whole])  # masked or clipped skies: zero is a value
