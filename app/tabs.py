@@ -1,7 +1,7 @@
-"""What each tab of the gallery lists: which objects, in which order, with which numbers, and what it says when it has none.
+"""What each tab of the gallery lists: which objects, in which order, and what it says when it has none.
 
-Works on the store's arrays and touches no session, so that a thread can do it: `list_objects` takes what is wanted as one
-frozen `Wanted` and returns one frozen `Listed`.
+Works on the store's arrays and touches no session, so that a thread can do it: `list_objects` takes what is wanted as
+one frozen `Wanted` and returns one frozen `Listed`.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _suggestions(store, wanted: Wanted) -> Listed:
     if not store.survey.representations:
         return _nothing("Nothing to learn from yet", "The survey has no representation: embed it first (Jobs).")
     if store.ranking(wanted.target) is None:
-        return _nothing(f"Ranking {store.n:,} objects for ‘{wanted.target}’", "The first suggestions appear in a moment.",
-                        waiting=True)
+        return _nothing(f"Ranking {store.n:,} objects for ‘{wanted.target}’",
+                        "The first suggestions appear in a moment.", waiting=True)
     rows = store.suggestions(wanted.target, wanted.batch)
     if len(rows) == 0:
         return _nothing("No suggestion is left", "All that was suggested is labelled; the next ranking brings more.",

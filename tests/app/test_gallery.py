@@ -1,0 +1,287 @@
+"""The gallery: what is listed, what the browser is sent, what a label moves and what it must not move."""
+
+import numpy as np
+import pytest
+from galaxies import COUNT, UNREADABLE, fresh_store, make_survey
+
+from app import tabs
+from app.frames import unpack
+from app.gallery import GalleryView
+from app.listing import PAGE
+from app.state import State
+from engine.data.stretch import Stretch
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_survey(tmp_path_factory.mktemp("gallery")).path
+
+
+@pytest.fixture
+def store(folder):
+    return fresh_store(folder)
+
+
+class Page:
+    """The other end: keeps what a frame or message said, as the page would."""
+
+    def __init__(self, store, **state):
+        self.state = State(target="dwarf", user="me", **state)
+        store.subscribe(self.heard)
+        self.view = GalleryView(self.state, store)
+        self.messages = []
+        self.view.grid.send = lambda kind, **message: self.messages.append((kind, message))
+
+    def heard(self, kind, detail):
+        if detail == self.state.target and kind in ("labels", "ranking"):
+            name = f"{kind}_version"
+            setattr(self.state, name, getattr(self.state, name) + 1)
+
+    @property
+    def shown(self) -> dict:
+        return unpack(self.view.grid.frame)[0]
+
+    def says(self, kind, **message):
+        self.view.grid._handle_msg({"type": kind, **message})
+
+    def heard_last(self, kind) -> dict:
+        return next(message for name, message in reversed(self.messages) if name == kind)
+
+
+@pytest.fixture
+def session(store):
+    return Page(store)
+
+
+def test_nothing_selected_says_what_to_do(session):
+    page = session.shown
+    assert page["rows"] == [] and page["title"] == "Nothing selected yet" and "lasso" in page["advice"]
+    session.state.select(np.zeros(0, np.int64))
+    assert "No object" in session.shown["title"]
+
+
+def test_a_selection_is_paged(session, store):
+    session.state.select(np.arange(COUNT))
+    page = session.shown
+    assert (page["rows"], page["total"], page["pages"]) == (list(range(PAGE)), COUNT, 3)
+    assert page["ids"][:2] == ["g0000", "g0001"] and page["cursor"] == 0 == session.state.cursor
+    session.says("page", page=2, place=1e6)
+    assert session.shown["rows"] == list(range(200, COUNT)) and session.state.cursor == COUNT - 1
+    session.says("page", page=1, place=0)
+    assert session.state.cursor == 100
+
+
+def test_pictures_are_sent_once_and_the_next_page_ahead(session, store):
+    session.state.select(np.arange(COUNT))
+    header, pictures = unpack(session.view.grid.frame)
+    assert header["pictured"] == list(range(PAGE)) and pictures == store.thumbnails(range(PAGE))
+    ahead, more = unpack(session.view.grid.ahead)
+    assert ahead["pictured"] == list(range(PAGE, 2 * PAGE)) and more == store.thumbnails(range(PAGE, 2 * PAGE))
+    session.says("page", page=1, place=0)
+    assert session.shown["pictured"] == []
+    assert pictures[UNREADABLE] == b""
+
+
+def test_a_browser_that_lost_its_pictures_gets_them_again(session):
+    session.state.select(np.arange(COUNT))
+    session.says("page", page=1, place=0)
+    session.says("again")
+    assert session.shown["pictured"] == list(range(PAGE, 2 * PAGE)) and session.shown["page"] == 1
+
+
+def test_what_the_browser_may_forget_is_never_shown(session, monkeypatch):
+    monkeypatch.setattr("app.gallery.KEPT", 2 * PAGE)
+    kept = set()
+
+    def take(message):
+        header, _ = unpack(message)
+        kept.difference_update(header["drop"])
+        kept.update(header["pictured"])
+
+    session.view.grid.param.watch(lambda event: take(event.new), ["frame", "ahead"])
+    session.state.select(np.arange(COUNT))
+    for page in (1, 2, 0, 1, 0, 2):
+        session.says("page", page=page, place=0)
+        assert set(session.shown["rows"]) <= kept and len(kept) <= 2 * PAGE
+
+
+@pytest.mark.parametrize("sort", ["mag", "-mag", "mean", "-mean", "kind", "random", ""])
+def test_orders(session, store, sort):
+    store.ranking("dwarf")
+    rows = np.arange(COUNT)[::-1]
+    session.state.select(rows)
+    session.state.sort = sort
+    shown = np.concatenate([session.view._listed.listing.page(k) for k in range(3)])
+    assert sorted(shown) == list(range(COUNT))
+    name = sort.removeprefix("-")
+    if name in ("mag", "mean", "kind"):
+        values = store.values(name, "dwarf").array[shown].astype(float)
+        assert (np.diff(-values if sort.startswith("-") else values) >= 0).all()
+    elif not name:
+        np.testing.assert_array_equal(shown, rows)
+
+
+def test_an_order_that_is_not_known_is_said_and_the_objects_still_shown(session):
+    session.state.select(np.arange(5))
+    session.state.sort = "nonsense"
+    assert session.shown["rows"] == list(range(5)) and "nonsense" in session.state.notice[1]
+
+
+def test_choosing_an_order_starts_at_its_interesting_end_and_each_tab_keeps_its_own(session):
+    session.state.select(np.arange(COUNT))
+    session.says("sort", name="mean")
+    assert session.state.sort == "-mean"
+    session.says("sort", turned=True, name="-mean")
+    assert session.state.sort == "mean"
+    session.says("tab", tab="suggestions")
+    assert session.state.sort == ""
+    session.says("tab", tab="selection")
+    assert session.state.sort == "mean"
+
+
+def test_a_label_is_saved_acknowledged_and_moves_nothing(session, store):
+    session.state.select(np.arange(COUNT))
+    session.state.sort = "-acquisition"
+    before = session.shown
+    session.says("label", row=before["rows"][3], value="yes", token=17)
+    saved = session.heard_last("saved")
+    assert saved == {"token": 17, "row": before["rows"][3], "good": True, "problem": ""}
+    assert session.heard_last("changed")["codes"][3] == 1
+    assert session.shown == before  # no new frame
+    assert session.heard_last("changed")["stale"] is True
+    assert store.survey.labels.history(before["rows"][3])[0].view["order"] == "-acquisition"
+
+
+def test_a_label_that_cannot_be_saved_comes_back(session, store, monkeypatch):
+    from engine.errors import UserError
+
+    def refuse(*args, **options):
+        raise UserError("the label log is read-only", "make it writable")
+
+    session.state.select(np.arange(COUNT))
+    monkeypatch.setattr(store.survey.labels, "add", refuse)
+    session.says("label", row=3, value="yes", token=1)
+    saved = session.heard_last("saved")
+    assert not saved["good"] and "read-only" in saved["problem"] and session.state.notice[0] == "error"
+    assert store.label_codes("dwarf")[3] == 0
+
+
+def test_suggestions_stay_until_the_batch_is_labelled_through(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    batch = session.shown["rows"]
+    assert len(batch) == 10 and batch == list(store.suggestions("dwarf", 10))
+    assert "No label yet" in session.shown["line"] and session.shown["texts"] == [""] * 10
+    for row in batch[:-1]:
+        session.says("label", row=row, value="no", token=row)
+        assert session.shown["rows"] == batch
+    assert "9 no" in session.heard_last("changed")["line"]
+    session.says("label", row=batch[-1], value="yes", token=0)
+    following = session.shown["rows"]
+    assert not set(following) & set(batch) and following == list(store.suggestions("dwarf", 10))
+    assert session.state.cursor == following[0] and "±" in session.shown["texts"][0]
+
+
+def test_the_next_batch_can_be_asked_for(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    first = session.shown["rows"]
+    session.says("label", row=first[0], value="yes", token=1)
+    session.says("batch", size=25)
+    assert len(session.shown["rows"]) == 25 and first[0] not in session.shown["rows"]
+    session.says("batch", size=10**6)
+    assert len(session.shown["rows"]) == 25
+
+
+def test_likely_counts_what_is_not_labelled(store):
+    ranking = None
+    while ranking is None:
+        ranking = store.ranking("dwarf")
+    before = tabs.likely(store, "dwarf")
+    assert before == int((ranking.mean >= 0.5).sum())
+    store.label([int(np.argmax(ranking.mean))], "yes", target="dwarf", user="me")
+    assert tabs.likely(store, "dwarf") == before - 1
+
+
+def test_similar_lists_what_is_alike_with_its_score(session, store):
+    session.says("tab", tab="similar")
+    assert session.shown["title"]
+    session.says("similar", row=20)
+    page = session.shown
+    assert page["tab"] == "similar" and 20 not in page["rows"]
+    scores = [float(t) for t in page["texts"]]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_labelled_is_newest_first_and_can_be_narrowed(session):
+    for row, value in ((5, "yes"), (9, "no"), (7, "yes")):
+        session.says("label", row=row, value=value, token=row)
+    session.says("tab", tab="labelled")
+    assert session.shown["rows"] == [7, 9, 5]
+    session.says("verdict", verdict="yes")
+    assert session.shown["rows"] == [7, 5]
+    session.says("verdict", verdict="unsure")
+    assert session.shown["rows"] == [] and "unsure" in session.shown["title"]
+    counts = {tab["name"]: tab["count"] for tab in session.shown["tabs"]}
+    assert counts["labelled"] == 3
+
+
+def test_a_whole_selection_is_labelled_only_after_it_was_confirmed(session, store):
+    session.state.select(np.arange(60))
+    session.says("all", value="no")
+    assert session.heard_last("ask")["text"] == "Label 60 selected objects ‘dwarf: no’?"
+    assert store.survey.labels.version == 0
+    session.says("cancel")
+    session.says("confirm")
+    assert store.survey.labels.version == 0
+    session.says("all", value="no")
+    session.state.target = "ring"  # what was asked is what is done
+    session.says("confirm")
+    assert store.label_counts("dwarf")["no"] == 60 and store.label_counts("ring")["no"] == 0
+    session.state.target = "dwarf"
+    session.says("undo")
+    assert store.label_counts("dwarf")["no"] == 0
+
+
+def test_the_cursor_follows_the_session_and_the_browser(session):
+    session.state.select(np.arange(COUNT))
+    session.says("cursor", row=12)
+    assert session.state.cursor == 12
+    assert all(kind != "cursor" for kind, _ in session.messages)  # no echo
+    session.state.cursor = 150
+    assert session.heard_last("cursor") == {"row": 150} and session.shown["page"] == 0
+    session.says("open", row=13)
+    assert session.state.inspecting and session.state.cursor == 13
+
+
+def test_a_restored_cursor_is_kept(store):
+    session = Page(store, cursor=42)
+    assert session.state.cursor == 42
+
+
+@pytest.mark.parametrize("message", [
+    {"type": "label", "row": "x", "value": "yes", "token": 1}, {"type": "label", "row": 10**9, "value": "yes", "token": 1},
+    {"type": "tab", "tab": "no such"}, {"type": "nonsense"}, {}, {"type": "similar", "row": None},
+])
+def test_what_makes_no_sense_is_ignored(session, store, message):
+    session.view.grid._handle_msg(message)
+    assert store.survey.labels.version == 0 and session.state.tab == "selection"
+
+
+def test_another_stretch_redraws_the_pictures(session, store):
+    session.state.select(np.arange(5))
+    session.state.param.update(stretch=Stretch(invert=True))
+    assert unpack(session.view.grid.frame)[1] == store.thumbnails(range(5))  # the inspector's alone
+    session.state.stretch_gallery = True
+    header, pictures = unpack(session.view.grid.frame)
+    assert header["pictured"] == list(range(5)) and pictures[0] != store.thumbnails([0])[0]
+
+
+def test_four_million_selected_are_shown_at_once(store, monkeypatch):
+    import time
+
+    listing_time = time.perf_counter()
+    rows = np.arange(4_000_000)
+    listing = tabs.Listing.by(rows, np.random.default_rng(0).random(len(rows), np.float32))
+    listing.page(0)
+    assert time.perf_counter() - listing_time < 2.0

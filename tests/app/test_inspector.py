@@ -1,0 +1,134 @@
+"""The inspector: what it says of an object, when it says nothing, and its arithmetic against astropy."""
+
+import numpy as np
+import pytest
+from astropy.coordinates import Angle, SkyCoord
+from galaxies import BANDLESS, COUNT, SIDE, UNREADABLE, fresh_store, make_survey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.frames import unpack
+from app.inspector import InspectorView, catalogue_row, local_time, position, shown
+from app.state import State
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return make_survey(tmp_path_factory.mktemp("inspector")).path
+
+
+@pytest.fixture
+def store(folder):
+    return fresh_store(folder)
+
+
+@pytest.fixture
+def view(store):
+    state = State(target="dwarf", user="me")
+    store.subscribe(lambda kind, detail: state.param.update(labels_version=state.labels_version + 1))
+    view = InspectorView(state, store)
+    view.said = []
+    view.drawer.send = lambda kind, **message: view.said.append({"type": kind, **message})
+    return view
+
+
+def test_a_closed_drawer_costs_nothing(view):
+    view.state.cursor = 3
+    assert view.drawer.frame == view.drawer.picture == view.drawer.near == b""
+
+
+def test_without_a_cursor_it_says_so(view):
+    view.state.inspecting = True
+    assert unpack(view.drawer.frame)[0]["row"] == -1
+
+
+def test_an_object_is_shown_with_all_that_is_known(view, store):
+    view.state.param.update(cursor=7, inspecting=True)
+    header, pictures = unpack(view.drawer.frame)
+    assert (header["row"], header["id"], header["code"]) == (7, "g0007", 0)
+    assert pictures == store.thumbnails([7])
+    facts = {fact["name"]: fact for fact in header["catalogue"]}
+    assert set(facts) == {"mag", "kind", "note"} and facts["mag"]["unit"] == "mag"
+    assert float(facts["mag"]["value"]) == store.survey.column("mag")[7]
+    portrait, drawn = unpack(view.drawer.picture)
+    assert (portrait["row"], portrait["width"], portrait["bands"], len(drawn)) == (7, SIDE, ["g", "r", "z"], 4)
+    near, thumbnails = unpack(view.drawer.near)
+    assert 7 not in near["rows"] and len(thumbnails) == len(near["rows"]) == 12
+    assert near["score"] == sorted(near["score"], reverse=True)
+
+
+def test_missing_bands_and_unreadable_pixels(view):
+    view.state.param.update(cursor=BANDLESS, inspecting=True)
+    header, drawn = unpack(view.drawer.picture)
+    assert header["missing"] == pytest.approx(1 / 3) and drawn[2] == b""
+    view.state.cursor = UNREADABLE
+    header, drawn = unpack(view.drawer.picture)
+    assert header["problem"] and drawn == [b""]
+
+
+def test_a_label_shows_in_code_scores_and_history(view, store):
+    view.state.param.update(cursor=9, inspecting=True)
+    view.drawer._handle_msg({"type": "label", "row": 9, "value": "yes"})
+    said = view.said[-1]
+    assert (said["type"], said["row"], said["code"]) == ("changed", 9, 1)
+    assert said["history"][0]["value"] == "yes" and said["history"][0]["user"] == "me"
+    assert "±" in said["scores"][0]["value"]
+    view.drawer._handle_msg({"type": "undo"})
+    assert view.said[-1]["code"] == 0 and view.said[-1]["history"][0]["value"] == "took it back"
+    assert store.survey.labels.history(9)[0].view["tab"] == "inspector"
+
+
+def test_the_stretch_is_live_and_the_sessions(view):
+    view.state.param.update(cursor=1, inspecting=True)
+    _, before = unpack(view.drawer.picture)
+    view.drawer._handle_msg({"type": "stretch", "softness": 1.0, "gain": 3.0, "invert": True, "gallery": True})
+    header, after = unpack(view.drawer.picture)
+    assert after != before and header["stretch"] == {"softness": 1.0, "gain": 3.0, "invert": True}
+    assert view.state.stretch.invert and view.state.stretch_gallery
+
+
+def test_its_messages_move_the_session(view):
+    view.state.param.update(cursor=1, inspecting=True)
+    view.drawer._handle_msg({"type": "similar", "row": 1})
+    assert view.state.tab == "similar" and list(view.state.query_rows) == [1]
+    view.drawer._handle_msg({"type": "cursor", "row": 2})
+    assert view.state.cursor == 2 and unpack(view.drawer.frame)[0]["row"] == 2
+    view.drawer._handle_msg({"type": "cursor", "row": COUNT})
+    assert view.state.cursor == 2
+    view.drawer._handle_msg({"type": "close"})
+    assert not view.state.inspecting
+
+
+def test_a_row_is_read_from_its_own_group(store):
+    whole = store.survey.table()
+    for row in (0, 101, COUNT - 1):
+        assert catalogue_row(store.survey, row) == whole.iloc[row].to_dict()
+
+
+@given(st.floats(0, 360, exclude_max=True), st.floats(-90, 90))
+def test_positions_read_back_to_within_their_rounding(ra, dec):
+    text = position(ra, dec)
+    plain = text["ra_sexagesimal"].translate(str.maketrans({"ʰ": "h", "ᵐ": "m", "ˢ": "s"}))
+    arc = text["dec_sexagesimal"].translate(str.maketrans({"−": "-", "°": "d", "′": "m", "″": "s"}))
+    back = SkyCoord(Angle(plain), Angle(arc))
+    assert back.separation(SkyCoord(ra, dec, unit="deg")).arcsec < 0.11
+    assert "60" not in (text["ra_sexagesimal"][3:5], text["ra_sexagesimal"][6:8], text["dec_sexagesimal"][-5:-3])
+
+
+@pytest.mark.parametrize("ra, dec, ra_text, dec_text", [
+    (0.0, -0.00001, "00ʰ00ᵐ00.00ˢ", "−00°00′00.0″"), (359.9999999, 89.99999, "00ʰ00ᵐ00.00ˢ", "+90°00′00.0″"),
+    (83.63308, 22.0145, "05ʰ34ᵐ31.94ˢ", "+22°00′52.2″"),
+])
+def test_positions_as_people_write_them(ra, dec, ra_text, dec_text):
+    text = position(ra, dec)
+    assert (text["ra_sexagesimal"], text["dec_sexagesimal"]) == (ra_text, dec_text)
+
+
+def test_unknown_positions_and_values():
+    assert position(None, 1.0) is None and position(np.nan, 1.0) is None
+    assert [shown(v) for v in (None, float("nan"), True, 3, 0.1234567891, "a")] == ["–", "–", "yes", "3", "0.1234568", "a"]
+
+
+def test_times_are_local_to_the_minute():
+    assert local_time("no time") == "no time"
+    assert len(local_time("2026-01-02T03:04:05+00:00")) == 16
