@@ -144,7 +144,7 @@ def look_at_arrays(
     pictures = dtype == np.uint8 and planes in (1, 3)
     if told_bands is None or len(told_bands) != planes:
         told_bands = _default_bands(planes, pictures)
-    side = tuple(shape[2:4]) if layout == "NCHW" else tuple(shape[1:3])
+    side = (shape[2], shape[3]) if layout == "NCHW" else (shape[1], shape[2])
     columns, notes = _columns(shapes, read, shape[0], name)
     ids = _take(columns, ID_NAMES, unique=True)
     ra, dec = _take(columns, RA_NAMES), _take(columns, DEC_NAMES)

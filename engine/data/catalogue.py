@@ -207,7 +207,7 @@ def simple_name(name: str) -> str:
 
 def column_named(table: pa.Table, names: Sequence[str]) -> str | None:
     """The column whose name is among usual ones, None if there is none."""
-    by_name = {}
+    by_name: dict[str, str] = {}
     for name in table.column_names:
         by_name.setdefault(simple_name(name), name)
     return next((by_name[n] for n in names if n in by_name), None)
@@ -292,7 +292,7 @@ def match(
     ra: np.ndarray,
     dec: np.ndarray,
     id_column: str | None = None,
-    hdus: tuple[str, Sequence[int]] | None = None,
+    hdus: tuple[str, Sequence[int] | np.ndarray] | None = None,
     place: str = "the catalogue",
 ) -> Match:
     """Find the catalogue row of each object.
@@ -316,6 +316,7 @@ def match(
     UserError
         If the column does not exist, no row belongs to any object, or an id occurs twice with different values.
     """
+    column: str | None
     if id_column is not None:
         column = _column(table, id_column, place)
         rows = _join(ids, text_ids(table[column]))

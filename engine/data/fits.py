@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class FitsFiles:
     def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
         """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
         with ExitStack() as stack:
-            opened: dict[str, tuple[BinaryIO, list[Hdu]]] = {}
+            opened: dict = {}
             return [self._object(int(row), opened, stack) for row in rows]
 
     def _object(self, row: int, opened: dict, stack: ExitStack) -> np.ndarray | Unreadable:
@@ -114,14 +114,14 @@ class FitsFiles:
         stream, hdus = opened[path]
         return self._pixels(stream, hdus, index, path)
 
-    def _headers(self, stream: BinaryIO) -> list[Hdu]:
+    def _headers(self, stream) -> list[Hdu]:
         if self._files is not None:
             return read_hdus(stream)
         if self._single is None:
             self._single = read_hdus(stream)
         return self._single
 
-    def _pixels(self, stream: BinaryIO, hdus: list[Hdu], index: int, path: str) -> np.ndarray:
+    def _pixels(self, stream, hdus: list[Hdu], index: int, path: str) -> np.ndarray:
         if index >= len(hdus):
             raise ValueError(f"it has no HDU {index}")
         pixels = read_pixels(stream, hdus[index], path)
@@ -195,7 +195,7 @@ def examine(path: str) -> Examined:
     return Examined(images, ra, dec, _filter(chosen, hdus[0]))
 
 
-def _choose(stream: BinaryIO, images: list[Hdu], path: str) -> Hdu:
+def _choose(stream, images: list[Hdu], path: str) -> Hdu:
     named = [h for h in images if h.name.upper() == "SCI"]
     if named or len(images) == 1:
         return (named or images)[0]
@@ -354,7 +354,7 @@ def _look_at_bands(root: Path, folders: dict[str, list[str]], bands: Sequence[st
     chosen = [[keys[band].get(key) for band in order] for key in objects]
     first = [next(n for n in names if n is not None) for names in chosen]
     index = [good[n].images[0].index for n in first]
-    references: dict[str, list] = {f"pixels_file_{b}": [names[k] for names in chosen] for k, b in enumerate(order)}
+    references: dict[str, list | np.ndarray] = {f"pixels_file_{b}": [names[k] for names in chosen] for k, b in enumerate(order)}
     references["pixels_index"] = index
     partial = sum(any(n is None for n in names) for names in chosen)
     notes = (f"{partial:,} objects lack the file of a band; it reads as missing",) if partial else ()
@@ -440,7 +440,7 @@ def _planes(hdu: Hdu) -> int:
 
 
 def _sizes(images: list[Hdu]) -> tuple[tuple[int, int], tuple[int, int]]:
-    shapes = [h.shape[-2:] for h in images]
+    shapes = [(h.shape[-2], h.shape[-1]) for h in images]
     return min(shapes), max(shapes)
 
 

@@ -80,8 +80,8 @@ def _value(text: str, default):
     """Read the value field of a card: the text behind ``= ``, with its comment."""
     text = text.strip()
     if text.startswith("'"):
-        quoted = re.match(r"'((?:[^']|'')*)'?", text)
-        return quoted[1].replace("''", "'").rstrip()
+        quoted = re.match(r"((?:[^']|'')*)", text[1:])
+        return quoted[1].replace("''", "'").rstrip() if quoted else default
     text = text.split("/")[0].strip()
     if text in ("T", "F"):
         return text == "T"
@@ -93,12 +93,12 @@ def _value(text: str, default):
     return default
 
 
-def open_fits(path: str) -> BinaryIO:
+def open_fits(path: str) -> BinaryIO | gzip.GzipFile:
     """Open a FITS file, unpacking gzip on the way."""
     return gzip.open(path, "rb") if str(path).lower().endswith(".gz") else open(path, "rb")
 
 
-def read_hdus(stream: BinaryIO, last: int | None = None) -> list[Hdu]:
+def read_hdus(stream: BinaryIO | gzip.GzipFile, last: int | None = None) -> list[Hdu]:
     """Read the headers of a FITS file.
 
     Parameters
@@ -129,7 +129,7 @@ def read_hdus(stream: BinaryIO, last: int | None = None) -> list[Hdu]:
     return found
 
 
-def _read_cards(stream: BinaryIO, *, first: bool) -> tuple[dict[str, str], int] | None:
+def _read_cards(stream: BinaryIO | gzip.GzipFile, *, first: bool) -> tuple[dict[str, str], int] | None:
     cards: dict[str, str] = {}
     for number in range(MOST_BLOCKS):
         block = stream.read(BLOCK).decode("latin-1")
@@ -156,7 +156,7 @@ def _data_bytes(hdu: Hdu) -> int:
     return abs(hdu.get("BITPIX", 8)) // 8 * hdu.get("GCOUNT", 1) * (hdu.get("PCOUNT", 0) + values)
 
 
-def read_pixels(stream: BinaryIO, hdu: Hdu, path: str) -> np.ndarray:
+def read_pixels(stream: BinaryIO | gzip.GzipFile, hdu: Hdu, path: str) -> np.ndarray:
     """Read the image of an HDU.
 
     Parameters

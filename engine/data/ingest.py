@@ -193,8 +193,8 @@ def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     chosen = by_kind[kind]
     if not chosen:
-        raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), or "
-                        f"a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
+        raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
+                        f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
     others = {k: n for k, n in by_kind.items() if k != kind and n}
     notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
     if kind in ("hdf5", "npz"):
