@@ -37,9 +37,9 @@ class Stamp:
     noise: np.ndarray
     centre: np.ndarray
 
-    def line(self, x: float, y: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates along and across a line through (x, y): two (size, size)."""
-        return line(x, y, angle, self.sky.shape[-1])
+    def line(self, through: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates along and across a line through a place: two (size, size)."""
+        return line(through[0], through[1], angle, self.sky.shape[-1])
 
     def near_middle(self, rng: Rng, scatter: float = 2.5) -> np.ndarray:
         """A place near the middle: what was catalogued as an object."""
@@ -70,7 +70,7 @@ def faint_trail(stamp: Stamp, rng: Rng) -> None:
 
 def _trail(stamp: Stamp, through: np.ndarray, level: float, rng: Rng) -> None:
     """A trail of `level` times the noise, dashed when the satellite tumbles."""
-    along, across = stamp.line(*through, rng.uniform(0, np.pi))
+    along, across = stamp.line(through, rng.uniform(0, np.pi))
     light = np.exp(-0.5 * (across / rng.uniform(1.6, 2.4)) ** 2)
     if rng.random() < 0.2:
         light *= np.sin(along / rng.uniform(2, 5)) > 0
@@ -80,7 +80,7 @@ def _trail(stamp: Stamp, through: np.ndarray, level: float, rng: Rng) -> None:
 
 def bleed(stamp: Stamp, rng: Rng) -> None:
     """Charge of a saturated star that ran along its columns, differently in each band."""
-    along, across = stamp.line(*stamp.centre, np.pi / 2)
+    along, across = stamp.line(stamp.centre, np.pi / 2)
     sides = 0.5 * (across / rng.uniform(0.7, 2.0)) ** 4
     stamp.sky[:] += np.exp(-sides - (along / rng.uniform(12, 60)) ** 2) * column(rng.uniform(0.05, 4.0, len(stamp.sky)))
 
@@ -88,13 +88,13 @@ def bleed(stamp: Stamp, rng: Rng) -> None:
 def edge(stamp: Stamp, rng: Rng) -> None:
     """The end of the exposure, through the object."""
     quarter = rng.choice([0, 0.5, 1, 1.5]) * np.pi + rng.normal(0, 0.03)
-    along, _ = stamp.line(*stamp.near_middle(rng), quarter)
+    along, _ = stamp.line(stamp.near_middle(rng), quarter)
     stamp.missing[:, along > rng.uniform(-4, 6)] = True
 
 
 def corner(stamp: Stamp, rng: Rng) -> None:
     """The end of the exposure, beside the object."""
-    along, _ = stamp.line(*stamp.near_middle(rng), rng.uniform(0, 2 * np.pi))
+    along, _ = stamp.line(stamp.near_middle(rng), rng.uniform(0, 2 * np.pi))
     stamp.missing[:, along > rng.uniform(0.28, 0.45) * len(along)] = True
 
 
@@ -107,7 +107,7 @@ def cosmic(stamp: Stamp, rng: Rng) -> None:
     """One to three cosmic rays, sharper than the seeing, in one band."""
     band = stamp.band(rng)
     for _ in range(int(rng.integers(1, 4))):
-        along, across = stamp.line(*stamp.near_middle(rng, 3.5), rng.uniform(0, np.pi))
+        along, across = stamp.line(stamp.near_middle(rng, 3.5), rng.uniform(0, np.pi))
         length = rng.choice([1.5, 4, 12]) * rng.uniform(0.6, 1.4)
         track = np.exp(-0.5 * (across / 0.45) ** 2) * (np.abs(along) < length)
         stamp.sky[band] += track * stamp.noise[band] * rng.uniform(20, 200)
@@ -121,7 +121,7 @@ def hot_column(stamp: Stamp, rng: Rng) -> None:
 
 def ghost(stamp: Stamp, rng: Rng) -> None:
     """Light of a bright star reflected in the camera: a defocused disc with a hole, stronger in some bands."""
-    along, across = stamp.line(*stamp.near_middle(rng), 0.0)
+    along, across = stamp.line(stamp.near_middle(rng), 0.0)
     r = np.hypot(along, across) / rng.uniform(12, 28)
     donut = expit((1 - r) * 18) * (1 - 0.8 * expit((rng.uniform(0.25, 0.5) - r) * 18))
     stamp.sky[:] += donut * column(stamp.noise * rng.uniform(0.1, 1.0, len(stamp.noise)) * rng.uniform(1.0, 4.0))
@@ -129,7 +129,7 @@ def ghost(stamp: Stamp, rng: Rng) -> None:
 
 def residual(stamp: Stamp, rng: Rng) -> None:
     """Sky badly subtracted: broad, faint and grey; what a dwarf is most easily taken for."""
-    along, across = stamp.line(*stamp.near_middle(rng), rng.uniform(0, np.pi))
+    along, across = stamp.line(stamp.near_middle(rng), rng.uniform(0, np.pi))
     wide, ratio = rng.uniform(9, 24), rng.uniform(0.4, 1)
     haze = np.exp(-0.5 * (along / wide) ** 2 - 0.5 * (across / (ratio * wide)) ** 2)
     stamp.sky[:] += haze * column(stamp.noise * rng.uniform(0.6, 1.2, len(stamp.noise)) * rng.uniform(0.8, 2.5))

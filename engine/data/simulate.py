@@ -337,7 +337,7 @@ def _paint(canvas: Canvas, rng: Rng, people: pd.DataFrame, centre: np.ndarray) -
     """Put every object, at `centre` (stamps, 2), and its neighbours on the canvas."""
     stamps, truth = len(people), people["truth"].to_numpy()
     radius, mag, gr, rz = people[["radius", "mag", "gr", "rz"]].to_numpy().T
-    everyone = Members(np.arange(stamps), *centre.T, radius / PIXEL_SCALE, mag, gr, rz)
+    everyone = Members(np.arange(stamps), centre[:, 0], centre[:, 1], radius / PIXEL_SCALE, mag, gr, rz)
     drawn_as = np.where(people["artefact"] == "edge", "spiral", np.where(people["artefact"] == "bleed", "star", truth))
     for kind, painter in morphology.PAINTERS.items():
         rows = np.flatnonzero(drawn_as == kind)
