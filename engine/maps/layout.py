@@ -44,6 +44,8 @@ EPOCHS = ((10_000, 500), (np.inf, 200))
 #: t-SNE: epochs of early exaggeration and after it, and the exaggeration (the defaults of openTSNE).
 TSNE_EPOCHS = (250, 500)
 EXAGGERATION = 12.0
+#: t-SNE: objects below which one thread is faster than waiting for others.
+TSNE_THREADED = 5000
 #: t-SNE: neighbours for each unit of perplexity.
 NEIGHBOURS_PER_PERPLEXITY = 3
 #: Noise added to a start, as a share of its extent: objects with the same vector must be able to part.
@@ -232,7 +234,7 @@ def _optimise_tsne(indices, distances, start, task: Task, perplexity: float) -> 
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.nearest_neighbors import PrecomputedNeighbors
 
-    jobs = os.cpu_count() or 1
+    jobs = 1 if len(start) < TSNE_THREADED else os.cpu_count() or 1
     total = sum(TSNE_EPOCHS)
     task.progress(0, total, "t-SNE")
     affinities = PerplexityBasedNN(perplexity=perplexity, n_jobs=jobs, random_state=task.seed,

@@ -193,9 +193,15 @@ def approximate(features: np.ndarray, k: int, *, seed: int = 0, progress: Progre
         found, distance = NNDescent(np.ascontiguousarray(features, np.float32), metric="euclidean",
                                     n_neighbors=k + 1, random_state=seed).neighbor_graph
     progress(n, n, "neighbours")
+    return _without_self(found, distance, k)
+
+
+def _without_self(found: np.ndarray, distance: np.ndarray, k: int) -> Neighbours:
+    """The k nearest others, from a graph in which each object may be its own neighbour, and −1 is none."""
+    n = len(found)
     missing = (found < 0) | (found == np.arange(n)[:, None])
     distance = np.where(missing, np.inf, distance).astype(np.float32)
-    order = np.argsort(distance, axis=1, kind="stable")[:, :k]  # itself, wherever it came, is now last
+    order = np.argsort(distance, axis=1, kind="stable")[:, :k]
     near = np.where(missing, -1, found)
     return Neighbours(np.take_along_axis(near, order, 1).astype(np.int32), np.take_along_axis(distance, order, 1))
 
