@@ -31,10 +31,9 @@ from safetensors.torch import load_file, save
 
 from engine import device as devices
 from engine import files
+from engine.data import thumbnails as thumbs
 from engine.data.cutouts import CutoutSource, Unreadable, read_batch
 from engine.data.stretch import Calibration, to_rgb
-from engine.data.thumbnails import SHARD, SIDE
-from engine.data.thumbnails import encode as encode_picture
 from engine.encoders import Encoder, load
 from engine.errors import UserError
 from engine.jobs import Progress, silent
@@ -180,17 +179,17 @@ def _read_part(source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, 
 
 
 def _pictures(held: _Held, rows: np.ndarray, calibration: Calibration) -> list[bytes]:
-    """Encode thumbnails: at the cutout's own size, or `SIDE` where that is less; empty for what is unreadable."""
+    """Encode thumbnails: at the cutout's own size, or `thumbs.SIDE` where that is less; empty where unreadable."""
     by_side: dict[int, list[int]] = {}
     for position, row in enumerate(rows.tolist()):
         cutout = held.cutouts[row]
         if not isinstance(cutout, Unreadable):
-            by_side.setdefault(min(SIDE, max(cutout.shape[1:])), []).append(position)
+            by_side.setdefault(min(thumbs.SIDE, max(cutout.shape[1:])), []).append(position)
     encoded = [b""] * len(rows)
     for side, positions in by_side.items():
         pixels, readable, _ = read_batch(held, rows[positions], side)
         for position, known, picture in zip(positions, readable, to_rgb(pixels, calibration, science=held.science)):
-            encoded[position] = encode_picture(picture) if known else b""
+            encoded[position] = thumbs.encode(picture) if known else b""
     return encoded
 
 
@@ -287,7 +286,7 @@ class _Pass:
         return done - first
 
     def _length(self, shard: int) -> int:
-        return min(SHARD, len(self.survey) - shard * SHARD)
+        return min(thumbs.SHARD, len(self.survey) - shard * thumbs.SHARD)
 
     def _wants(self, shard: int) -> bool:
         return self._wants_vectors(shard) or self._wants_pictures(shard)
@@ -301,7 +300,7 @@ class _Pass:
     def _tasks(self, todo: list[int]) -> Iterator[Callable[[], _Read]]:
         source, size = self.survey.cutouts, self.settings["batch"]
         for shard in todo:
-            start, stop = shard * SHARD, shard * SHARD + self._length(shard)
+            start, stop = shard * thumbs.SHARD, shard * thumbs.SHARD + self._length(shard)
             encoder = self.encoder if self._wants_vectors(shard) else None
             wanted = self._wants_pictures(shard)
             for first in range(start, stop, size):
@@ -354,7 +353,7 @@ def _assemble(folder: Path, survey: Survey, encoder: Encoder, settings: dict) ->
     with files.atomic_path(folder / "vectors.npy") as temporary:
         joined = np.lib.format.open_memmap(temporary, "w+", encoder.dtype, (count, encoder.dimension))
         for k in numbers:
-            joined[k * SHARD : (k + 1) * SHARD] = files.read_npy(_vectors(shards, k))
+            joined[k * thumbs.SHARD : (k + 1) * thumbs.SHARD] = files.read_npy(_vectors(shards, k))
         joined.flush()
     files.write_npy(folder / "valid.npy", valid)
     ids = survey.ids

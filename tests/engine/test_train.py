@@ -1,0 +1,162 @@
+"""Training: augmentations that keep the object, losses against slow twins, a loop that learns and repeats itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from engine.encoders import augment, train
+from engine.encoders.convnet import Convnet
+from engine.encoders.examples import Examples, held_out, picture_sets, simulated
+from engine.errors import UserError
+
+SETTINGS = {"widths": (8, 16), "blocks": (1, 1), "dimension": 16, "size": 32}
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def blobs(count: int, *, seed: int = 0) -> Examples:
+    """Small and large blobs: the class and the logarithm of the radius can be seen."""
+    rng = np.random.default_rng(seed)
+    axis = np.arange(32) - 15.5
+    large = rng.integers(0, 2, count)
+    radius = np.where(large, 6.0, 2.0) * rng.uniform(0.8, 1.2, count)
+    light = 30 * np.exp(-0.5 * (axis[:, None] ** 2 + axis**2) / radius[:, None, None] ** 2)
+    pixels = light[:, None] + rng.normal(size=(count, 3, 32, 32))
+    return Examples("blobs", torch.from_numpy(pixels).half(), True,
+                    {"class": torch.from_numpy(large), "quantities": torch.from_numpy(np.log(radius)[:, None]).float()})
+
+
+# -- augmentation ---------------------------------------------------------------------------------------------------
+
+
+def test_turning_moves_pixels_and_keeps_their_values():
+    cutouts = torch.randn(24, 3, 32, 32)
+    cutouts[3, 1, 4:7] = torch.nan
+    turned = augment.turn(cutouts, rng=generator())
+    before, after = (x.nan_to_num(99).flatten(2).sort(dim=2).values for x in (cutouts, turned))
+    assert torch.equal(before, after) and not torch.equal(cutouts.nan_to_num(), turned.nan_to_num())
+
+
+def test_turning_gives_all_eight_orientations():
+    corner = torch.zeros(8, 3, 32, 32)
+    corner[:, :, 10, 12] = 1
+    turned = augment.turn(corner, rng=generator())
+    places = {tuple(torch.nonzero(t[0])[0].tolist()) for t in turned}
+    assert len(places) == 8
+
+
+def test_disturbing_keeps_the_object_in_view_and_missing_pixels_missing():
+    examples = blobs(64)
+    cutouts = examples.pixels.float()
+    cutouts[5] = torch.nan
+    cutouts[6, :, :, :16] = torch.nan
+    science = torch.arange(64) % 2 == 0
+    disturbed = augment.disturb(cutouts, science, rng=generator())
+    assert disturbed.shape == cutouts.shape and disturbed[5].isnan().all()
+    assert 0.3 < disturbed[6].isnan().float().mean() < 0.7
+    others = [k for k in range(64) if k not in (5, 6)]
+    assert torch.isfinite(disturbed[others]).all()
+    inner = disturbed[others][:, :, 8:24, 8:24].mean(dim=(1, 2, 3))
+    rim = disturbed[others][:, :, 0].mean(dim=(1, 2))
+    assert (inner > rim).float().mean() > 0.9
+
+
+def test_disturbing_depends_on_the_seed_alone():
+    cutouts, science = torch.randn(16, 3, 32, 32), torch.rand(16) > 0.5
+    first, again, other = (augment.disturb(cutouts, science, rng=generator(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+# -- losses ---------------------------------------------------------------------------------------------------------
+
+
+def slow_vicreg(first: np.ndarray, second: np.ndarray) -> float:
+    """VICReg by loops, from the paper's equations."""
+    n, d = first.shape
+    invariance = np.mean([(first[i, j] - second[i, j]) ** 2 for i in range(n) for j in range(d)])
+    variance = covariance = 0.0
+    for view in (first, second):
+        mean = view.mean(axis=0)
+        variance += sum(max(0.0, 1 - np.sqrt(np.var(view[:, j], ddof=1) + 1e-4)) for j in range(d)) / d / 2
+        for i in range(d):
+            for j in range(d):
+                if i != j:
+                    c = sum((view[k, i] - mean[i]) * (view[k, j] - mean[j]) for k in range(n)) / (n - 1)
+                    covariance += c**2 / d
+    return train.VICREG[0] * invariance + train.VICREG[1] * variance + train.VICREG[2] * covariance
+
+
+@pytest.mark.parametrize("n, d", [(2, 2), (7, 3), (12, 5)])
+def test_vicreg_equals_its_loops(n, d):
+    first, second = torch.randn(2, n, d, generator=generator(), dtype=torch.float64) * 0.7
+    assert train.vicreg(first, second).item() == pytest.approx(slow_vicreg(first.numpy(), second.numpy()))
+
+
+@pytest.mark.parametrize("name, target", [("class", torch.tensor([1, -1, 0, -1])),
+                                          ("votes", torch.tensor([[0.2], [torch.nan], [0.9], [torch.nan]])),
+                                          ("quantities", torch.tensor([[0.2], [torch.nan], [3.0], [torch.nan]]))])
+def test_unknown_targets_do_not_count(name, target):
+    given = torch.randn(4, 3 if name == "class" else 1, generator=generator())
+    assert train.target_loss(name, given, target).item() == pytest.approx(
+        train.target_loss(name, given[::2], target[::2]).item())
+    assert train.target_loss(name, given[1::2], target[1::2]).item() == 0
+
+
+# -- the loop -------------------------------------------------------------------------------------------------------
+
+
+def test_a_few_steps_lower_the_loss_and_the_same_seed_gives_the_same_weights():
+    sets = [blobs(200), Examples("plain", blobs(60, seed=1).pixels, False, {})]
+    runs = [train.fit(sets, [24, 8], steps=30, settings=SETTINGS, seed=seed) for seed in (3, 3, 4)]
+    losses = runs[0].losses
+    assert losses[-1]["total"] < 0.8 * losses[0]["total"] and losses[-1]["class"] < losses[0]["class"]
+    states = [run.network.state_dict() for run in runs]
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert not all(torch.equal(states[0][k], states[2][k]) for k in states[0])
+
+
+def test_training_leaves_the_global_random_state_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train.fit([blobs(40)], [8], steps=2, settings=SETTINGS)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_is_saved_encodes_as_what_was_trained(tmp_path):
+    trained = train.fit([blobs(80)], [16], steps=10, settings=SETTINGS)
+    train.save_encoder(trained, tmp_path, "small", {"network": SETTINGS})
+    encoder = Convnet("small", assets=tmp_path)
+    batch = torch.randn(5, 4, 32, 32, generator=generator())
+    with torch.inference_mode():
+        wanted = trained.network(batch)
+    assert torch.allclose(encoder(batch), wanted, atol=0.05 * wanted.std().item())
+
+
+def test_simulated_examples_come_as_flux_and_as_pictures():
+    flux, pictures = simulated(60, seed=3, size=64, dwarf_fraction=0.1, classes=train.CLASSES)
+    assert flux.science and not pictures.science and len(flux) == len(pictures) == 60
+    assert (flux.targets["class"] == train.CLASSES.index("dwarf")).sum() == 6
+    assert "quantities" not in pictures.targets
+    assert pictures.pixels.abs().nan_to_num().max() <= 1 and flux.pixels.abs().nan_to_num().max() > 5
+
+
+def test_one_object_in_five_is_held_out_for_ever():
+    share = np.mean([held_out(str(k)) for k in range(5000)])
+    assert share == pytest.approx(0.2, abs=0.02)
+    assert held_out("100008") == held_out(100008)
+
+
+def test_unknown_recipes_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"no recipe 'other'.*skysieve-base"):
+        train.train([], tmp_path, recipe="other")
+    with pytest.raises(UserError, match="none of the training sets"):
+        picture_sets([tmp_path], size=64)
+
+
+def test_the_recipe_runs_on_real_pictures(shared_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "BASE", SETTINGS | {"size": 64})
+    written = train.train([shared_data / "star_galaxy"], tmp_path, steps=2, objects=60)
+    encoder = Convnet("skysieve-base", assets=written.parent)
+    assert encoder.card["data"]["star_galaxy"] > 3000 and encoder.dimension == 16
