@@ -59,6 +59,12 @@ export function render({model}) {
   document.addEventListener("keydown", keydown)
   model.on("remove", () => document.removeEventListener("keydown", keydown))
   model.on("notice", notify)
+  const measure = () => { model.window_width = window.innerWidth }
+  let timer = null
+  const resized = () => { clearTimeout(timer); timer = setTimeout(measure, 300) }
+  window.addEventListener("resize", resized)
+  model.on("remove", () => window.removeEventListener("resize", resized))
+  requestAnimationFrame(measure)
   root.append(open, dialog, notices)
   return root
 }

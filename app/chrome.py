@@ -22,6 +22,7 @@ class Chrome(JSComponent):
     """The help dialog with its button, and notices at the foot of the page."""
 
     keys = param.Dict(KEYS)
+    window_width = param.Integer(0, doc="Width of the window, pixels; 0: not known yet.")
     notice = param.Dict({}, doc="kind ('error', 'info', 'success'), text, number (rises with each).")
 
     _esm = HERE / "chrome.js"

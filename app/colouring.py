@@ -6,6 +6,7 @@ so colours mean the same in every view; density is equalised in each view.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,11 +16,17 @@ from app import shade
 from app.raster import LAYERS, Points, View, aggregate, disc_radius, spread
 from app.store import RANKED, Values
 from app.theme import category_colours, density_scale, theme, value_scale
+from engine.maps.tiles import TileIndex
+from engine.search import region
 
 #: What people call the learner's numbers.
 TITLES = {"density": "density", "mean": "predicted mean", "sd": "uncertainty (sd)", "acquisition": "acquisition"}
 #: Radius added to members of a selection and to labelled objects, pixels, so that few among many are seen.
 LIFT = 0.8
+#: Place on the density scale of an object with nothing around it.
+LONELY = 0.1
+#: Objects that a density should rest on, on average.
+NEIGHBOURS = 12
 
 
 @dataclass(frozen=True)
@@ -119,11 +126,14 @@ class Colouring:
             sums = shade.mix_categories(layers, self.colours)
         if radius is None:
             radius = disc_radius(int(counts.sum()), view.width - 2 * aside, view.height - 2 * above)
-        return Picture(self._shaded(spread(sums, radius)), counts)
+        drawn = spread(sums, radius)
+        if self.kind == "density":
+            reach = density_reach(int(counts.sum()), view.width, view.height)
+            local = shade.smooth(sums[:, :, 0], reach)
+            return Picture(shade.shade_count(drawn[:, :, 0], local, self.scale, LONELY), counts)
+        return Picture(self._shaded(drawn), counts)
 
     def _shaded(self, sums: np.ndarray) -> np.ndarray:
-        if self.kind == "density":
-            return shade.shade_count(sums[:, :, 0], self.scale, 0.12)
         if self.kind == "number":
             weight, total, known = (np.ascontiguousarray(sums[:, :, c]) for c in range(3))
             grey = np.array(shade.rgb(theme(self.dark).unknown), np.uint8)
@@ -188,6 +198,37 @@ class Colouring:
         return f"{TITLES.get(self.values.name, self.values.name)} {text}"
 
 
+def density_reach(visible: int, width: int, height: int) -> int:
+    """Pixels over which objects are counted: as many as hold a dozen on average, 0 (the pixel itself) to 16."""
+    if visible <= 0:
+        return 0
+    return int(np.clip(0.5 * (np.sqrt(NEIGHBOURS * width * height / visible) - 1), 0, 16))
+
+
 def with_selection(rest: Picture, members: Picture) -> np.ndarray:
     """Members of a selection bright, the rest dimmed, (H, W, 4) uint8."""
     return shade.over(members.rgba, rest.rgba, shade.DIMMED)
+
+
+_warming = threading.Lock()
+_warm = threading.Event()
+
+
+def warm() -> None:
+    """Compile what drawing needs, on ten points; once a process (2 s, because datashader's own code cannot be cached)."""
+    with _warming:
+        if _warm.is_set():
+            return
+        xy = np.random.default_rng(0).random((10, 2)).astype(np.float32)
+        points, view = Points(TileIndex.build(xy)), View(0, 0, 1, 1, 24, 24)
+        region.inside(points.index, np.array([[0, 0], [1, 0], [0, 1]]))
+        for values in (None, Values("x", "number", xy[:, 0].copy()), Values("k", "category", np.zeros(10, np.int8), ("a",))):
+            colouring = Colouring(values, dark=True)
+            picture = colouring.draw(points, colouring.column(points), view, radius=2)
+        with_selection(picture, picture)
+        _warm.set()
+
+
+def is_warm() -> bool:
+    """Whether a frame can be drawn without compiling first."""
+    return _warm.is_set()

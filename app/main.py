@@ -27,7 +27,8 @@ from engine.search import selections
 
 log = logging.getLogger(__name__)
 
-RAIL, GALLERY = 248, 432
+#: Pixels: the rail, the gallery at first, and the window below which the rail starts folded.
+RAIL, GALLERY, NARROW = 248, 432, 1080
 
 
 class Session:
@@ -38,12 +39,12 @@ class Session:
         self.state = State(target=first_target(store), layout=first_layout(store))
         self._work = Background(pn.state.curdoc)
         self._restore()
-        self.chrome = Chrome(margin=(0, 8))
+        self.chrome = Chrome(margin=(0, 8), align="center", width=28, height=28)
         self.map = MapView(self.state, store)
         self.rail = Rail(self.state, store)
         self.gallery = GalleryView(self.state, store)
         self.inspector = InspectorView(self.state, store)
-        self.running = JobList(store, small=True, margin=(0, 8))
+        self.running = JobList(store, small=True, margin=(0, 8), align="center")
         self.page = self._page()
         self._unsubscribe = store.subscribe(self._heard)
         self._watch()
@@ -70,9 +71,9 @@ class Session:
         survey = self.store.survey
         name = pn.pane.HTML(
             f"<div class='name' title='{_escaped(str(survey.path))}'><b>{_escaped(survey.name)}</b>"
-            f"<span>{self.store.n:,} objects</span></div>", margin=(0, 8, 0, 0), stylesheets=[_NAME])
+            f"<span>{self.store.n:,} objects</span></div>", margin=(0, 8, 0, 0), align="center", stylesheets=[_NAME])
         self._layout = pmui.Select(label="Layout", options=self.store.layouts(), value=self.state.layout or None, size="small",
-                                   width=210, margin=(0, 4), variant="outlined", visible=bool(self.store.layouts()))
+                                   width=210, margin=(0, 4), align="center", variant="outlined", visible=bool(self.store.layouts()))
         self._layout.param.watch(lambda event: self.state.param.update(layout=event.new or ""), "value")
         target = pmui.TextInput(label="Looking for", value=self.state.target, size="small", width=150, margin=(0, 4),
                                 variant="outlined", max_length=60)
@@ -89,10 +90,17 @@ class Session:
 
     def _watch(self) -> None:
         self.state.param.watch(lambda event: self.chrome.say(*event.new), "notice")
+        self.chrome.param.watch(self._fit_window, "window_width")
         self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
         self.state.param.watch(lambda event: self._keep_selection(), "selection")
         self.state.param.watch(lambda event: self.store.ranking(event.new), "target")
         self.store.ranking(self.state.target)
+
+    def _fit_window(self, event) -> None:
+        """Share a window out: a narrow one folds the rail, the gallery takes a third."""
+        if event.old == 0 or (event.old < NARROW) != (event.new < NARROW):
+            self.page.sidebar_open = event.new >= NARROW
+        self.page.contextbar_width = int(np.clip(0.335 * event.new, 300, 560))
 
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""

@@ -13,11 +13,11 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 from bokeh.events import DoubleTap, MouseLeave, MouseMove, SelectionGeometry, Tap
-from bokeh.models import BoxSelectTool, ColumnDataSource, LassoSelectTool
+from bokeh.models import BoxSelectTool, ColumnDataSource, InlineStyleSheet, LassoSelectTool
 from holoviews.streams import PlotSize, RangeXY, Stream
 
 from app.background import Background
-from app.colouring import LIFT, Colouring, with_selection
+from app.colouring import LIFT, Colouring, is_warm, warm, with_selection
 from app.overlay import Overlay, pointer_script
 from app.raster import Points, View, disc_radius
 from app.state import State
@@ -49,7 +49,7 @@ class MapView:
     def __init__(self, state: State, store: Store):
         self.state, self.store = state, store
         self.frames = 0
-        self.overlay = Overlay(self._heard)
+        self.overlay = Overlay(self._heard, sizing_mode="stretch_both")
         self._work = Background(pn.state.curdoc)
         self._figure = None
         self._placed: Placed | None = None
@@ -74,11 +74,10 @@ class MapView:
                 xaxis=None,
                 yaxis=None,
                 toolbar=None,
-                show_frame=False,
+                show_frame=False, border=0,
                 lod={"timeout": 20},
                 default_tools=["pan", "wheel_zoom"],
                 active_tools=["wheel_zoom", "pan"],
-                bgcolor=theme(self.state.dark).ground,
                 hooks=[self._adopt],
                 framewise=False,
             )
@@ -91,7 +90,7 @@ class MapView:
             sizing_mode="stretch_both",
             margin=0,
             css_classes=["map"],
-            styles={"position": "relative", "overflow": "hidden"},
+            styles={"position": "relative", "overflow": "hidden", "background": "var(--ground)"},
         )
 
     def close(self) -> None:
@@ -171,11 +170,15 @@ class MapView:
             self._placed = self._base = None
             return
         ready = self.store.ready(name)
-        if ready is not None:
+        if ready is not None and is_warm():
             self._set_layout(ready)
             return
         self.overlay.status = {"title": "Placing the objects", "text": f"{self.store.n:,} objects of {name}"}
-        self._work.run("layout", lambda: self.store.placed(name), self._set_layout, self._failed)
+        self._work.run("layout", partial(self._place, name), self._set_layout, self._failed)
+
+    def _place(self, name: str) -> Placed:
+        warm()
+        return self.store.placed(name)
 
     def _set_layout(self, placed: Placed) -> None:
         moved = self._placed is not None and self._placed.name != placed.name
@@ -192,9 +195,6 @@ class MapView:
 
     def _recolour(self) -> None:
         name, target, dark = self.state.colour, self.state.target, self.state.dark
-        if self._figure is not None:
-            self._figure.background_fill_color = theme(dark).ground
-            self._figure.border_fill_color = theme(dark).ground
         if name == "density":
             self._set_colouring(Colouring(None, dark=dark))
         else:
@@ -325,7 +325,8 @@ class MapView:
         if figure is self._figure:
             return
         self._figure = figure
-        figure.update(min_border=0, outline_line_color=None, border_fill_color=theme(self.state.dark).ground)
+        figure.update(outline_line_color=None, border_fill_alpha=0, background_fill_alpha=0)  # the page's ground shows
+        figure.stylesheets = [InlineStyleSheet(css=".bk-Canvas { --outline-width: 0px; }")]  # dotted while in focus, else
         lasso, box = LassoSelectTool(continuous=False, renderers=[]), BoxSelectTool(continuous=False, renderers=[])
         for tool in (lasso, box):
             tool.overlay.update(

@@ -2,9 +2,9 @@
 
 const ICONS = {
   pan: "M8 1.5v13M1.5 8h13M8 1.5 6 3.5M8 1.5l2 2M8 14.5l-2-2M8 14.5l2-2M1.5 8l2-2M1.5 8l2 2M14.5 8l-2-2M14.5 8l-2 2",
-  lasso: "M8 2.5c3.6 0 6.3 1.8 6.3 4.1S11.6 10.7 8 10.7 1.7 8.9 1.7 6.6 4.4 2.5 8 2.5M4.8 10.2c-1 .9-.9 2.3.2 2.3 1.3 0 1.4-1.3.6-2M4.9 12.4c0 1 .6 1.600 1.700 2",
+  lasso: "M8 2.5c3.6 0 6.3 1.8 6.3 4.1S11.6 10.7 8 10.7 1.7 8.9 1.7 6.6 4.4 2.5 8 2.5M4.8 10.2c-1 .9-.9 2.3.2 2.3 1.3 0 1.4-1.3.6-2M4.9 12.4c0 1 .6 1.6 1.7 2",
   box: "M2.5 5.5v-3h3M10.5 2.5h3v3M13.5 10.5v3h-3M5.5 13.5h-3v-3M7 2.5h2M7 13.5h2M2.5 7v2M13.5 7v2",
-  fit: "M6 2.5H2.5V6M10 2.5h3.500V6M13.5 10v3.500H10M2.5 10v3.500H6M6 6h4v4H6z",
+  fit: "M6 2.5H2.5V6M10 2.5h3.5V6M13.5 10v3.5H10M2.5 10v3.5H6M6 6h4v4H6z",
   clear: "M4 4l8 8M12 4l-8 8",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
@@ -117,7 +117,8 @@ export function render({model}) {
     if (shown.label) words.append(make("span", `label ${shown.label}`, shown.label))
     if (shown.value) words.append(make("span", "", shown.value))
     if (address) URL.revokeObjectURL(address)
-    address = model.picture.length ? URL.createObjectURL(new Blob([model.picture], {type: "image/jpeg"})) : ""
+    const bytes = new Uint8Array(model.picture)
+    address = bytes.length ? URL.createObjectURL(new Blob([bytes], {type: "image/jpeg"})) : ""
     image.hidden = !address
     if (address) image.src = address
     place()

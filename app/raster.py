@@ -190,12 +190,3 @@ def spread(sums: np.ndarray, radius: float) -> np.ndarray:
     """Draw sums as discs of a radius in pixels; half a pixel changes nothing."""
     sums = np.ascontiguousarray(sums, np.float32)
     return sums if radius <= 0.5 else stamp(sums, disc(radius))
-
-
-def warm() -> None:
-    """Compile what the first frame needs (about 2 s), on ten points."""
-    xy = np.random.default_rng(0).random((10, 2)).astype(np.float32)
-    points, view = Points(TileIndex.build(xy)), View(0, 0, 1, 1, 20, 20)
-    aggregate(points, view)
-    aggregate(points, view, numbers=xy[:, 0].copy())
-    aggregate(points, view, codes=np.zeros(10, np.int8))

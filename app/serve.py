@@ -106,7 +106,7 @@ def prepare() -> None:
     _prepared.set()
     _send_at_once()
     _draw_at_once()
-    from app.raster import warm
+    from app.colouring import warm
 
     threading.Thread(target=warm, name="skysieve-warm", daemon=True).start()
 

@@ -4,8 +4,8 @@ Each takes float32 sums on the grid of the screen (weight = how many objects fel
 gives RGBA as uint8. All are one pass over H×W pixels: 1-8 ms for 1000×800.
 
 count
-    colour = LUT(F(weight)), F the cumulative distribution of the weights in view: every shade covers as many pixels as any
-    other, so that faint structure and dense cores both show.
+    colour = LUT(F(n)), n the objects around the pixel and F its cumulative distribution in view: every shade covers as many
+    pixels as any other, so that faint structure and dense cores both show.
 value
     colour = LUT((v − lo) / (hi − lo)), v the mean of the pixel's objects; pixels without a known value are grey.
 category
@@ -45,22 +45,26 @@ def _equalised(weight, peak):
 
 
 @njit(cache=True, nogil=True)
-def shade_count(weight, lut, floor):
-    """Colour pixels by how many objects they hold.
+def shade_count(coverage, local, lut, floor):
+    """Colour pixels by how many objects are around them.
 
     Parameters
     ----------
-    weight : (H, W) float32
+    coverage : (H, W) float32
+        How much of a pixel the drawn points cover; 1 or more is opaque.
+    local : (H, W) float32
+        Objects around each pixel (`smooth`), or in it.
     lut : (L, 3) uint8
     floor : float
-        Lowest position on the scale for a pixel with one object or more, 0-1.
+        Position on the scale of the loneliest object, 0-1.
 
     Returns
     -------
     (H, W, 4) uint8
     """
-    height, width = weight.shape
+    height, width = coverage.shape
     out = np.zeros((height, width, 4), np.uint8)
+    weight = np.where(coverage > 0, local, 0).astype(np.float32)
     peak = weight.max()
     if peak <= 0:
         return out
@@ -69,13 +73,46 @@ def shade_count(weight, lut, floor):
     last = len(lut) - 1
     for i in range(height):
         for j in range(width):
-            w = weight[i, j]
-            if w > 0:
-                share = rank[int(np.sqrt(w) * scale)]
+            if coverage[i, j] > 0:
+                share = rank[int(np.sqrt(max(weight[i, j], np.float32(0))) * scale)]
                 colour = lut[int((floor + (1 - floor) * share) * last)]
                 out[i, j, 0], out[i, j, 1], out[i, j, 2] = colour[0], colour[1], colour[2]
-                out[i, j, 3] = np.uint8(255 * min(1.0, w))
+                out[i, j, 3] = np.uint8(255 * min(1.0, coverage[i, j]))
     return out
+
+
+@njit(cache=True, nogil=True)
+def smooth(counts, reach):
+    """Count the objects around each pixel: two running means of 2·reach + 1 pixels along each axis, (H, W) float32.
+
+    Cost is that of four passes, whatever the reach; beyond the edge there is nothing.
+    """
+    height, width = counts.shape
+    now = counts.astype(np.float32)
+    if reach < 1:
+        return now
+    share = np.float32(1.0 / (2 * reach + 1))
+    for _ in range(2):
+        for i in range(height):
+            line = now[i].copy()
+            total = line[:reach].sum()
+            for j in range(width):
+                if j + reach < width:
+                    total += line[j + reach]
+                if j - reach - 1 >= 0:
+                    total -= line[j - reach - 1]
+                now[i, j] = max(total, np.float32(0)) * share
+        column = np.zeros(width, np.float32)
+        lines = now.copy()
+        for i in range(min(reach, height)):
+            column += lines[i]
+        for i in range(height):
+            if i + reach < height:
+                column += lines[i + reach]
+            if i - reach - 1 >= 0:
+                column -= lines[i - reach - 1]
+            now[i] = np.maximum(column, np.float32(0)) * share
+    return now
 
 
 @njit(cache=True, nogil=True)

@@ -109,7 +109,7 @@ class Rail:
         out.on_click(lambda event: self.export.open())
         return pn.Column(
             self._colour, _head("Select"), self._query, self._name, self._kept, _head("Make a layout"), makers, self.jobs,
-            _head("Catalogue"), out, self.export.panel(), sizing_mode="stretch_width", margin=(8, 16), css_classes=["rail"])
+            _head("Catalogue"), out, self.export.panel(), sizing_mode="stretch_width", margin=(16, 16), css_classes=["rail"])
 
     def close(self) -> None:
         """End what belongs to the session."""
