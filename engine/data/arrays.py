@@ -107,7 +107,7 @@ def look_at_arrays(
     *,
     bands: Sequence[str] | None,
     dataset: str | None,
-    told_bands: Sequence[str] | None = None,
+    bands_of: Callable[[str], Sequence[str] | None] = lambda name: None,
 ) -> Found:
     """Read the meaning of named arrays: which are images, bands, ids, positions, catalogue columns.
 
@@ -121,8 +121,8 @@ def look_at_arrays(
         Reads one array whole; only called for small ones.
     bands, dataset : optional
         As the user named them.
-    told_bands : optional
-        As an attribute of the images names them.
+    bands_of : callable
+        Bands that an attribute of an array names, None if none does.
 
     Returns
     -------
@@ -137,8 +137,7 @@ def look_at_arrays(
     if name not in shapes:
         raise UserError(f"{path} has no array {name!r}", f"choose one of: {', '.join(shapes)}")
     shape, dtype = shapes[name]
-    if told_bands is None:
-        told_bands = _bands_array(shapes, read)
+    told_bands = bands_of(name) or _bands_array(shapes, read)
     layout = guess_layout(shape, len(bands or told_bands or ()) or None)
     planes = 1 if layout == "NHW" else shape[1] if layout == "NCHW" else shape[3]
     pictures = dtype == np.uint8 and planes in (1, 3)

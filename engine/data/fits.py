@@ -106,13 +106,11 @@ class FitsFiles:
         path = str(self._path) if self._files is None else self._root.file(name)
         if len(self._files or ()) > 1 or (self._files is not None and index <= LIST_OF_OBJECTS):
             with open_fits(path) as stream:
-                hdus = read_hdus(stream, index)
-                return self._pixels(stream, hdus, index, path)
+                return self._pixels(stream, read_hdus(stream, index), index, path)
         if path not in opened:  # objects that share a file share its headers
-            stream = stack.enter_context(open_fits(path))
-            opened[path] = stream, self._headers(stream)
-        stream, hdus = opened[path]
-        return self._pixels(stream, hdus, index, path)
+            shared = stack.enter_context(open_fits(path))
+            opened[path] = shared, self._headers(shared)
+        return self._pixels(*opened[path], index, path)
 
     def _headers(self, stream) -> list[Hdu]:
         if self._files is not None:
@@ -354,8 +352,8 @@ def _look_at_bands(root: Path, folders: dict[str, list[str]], bands: Sequence[st
     chosen = [[keys[band].get(key) for band in order] for key in objects]
     first = [next(n for n in names if n is not None) for names in chosen]
     index = [good[n].images[0].index for n in first]
-    references: dict[str, list | np.ndarray] = {f"pixels_file_{b}": [names[k] for names in chosen] for k, b in enumerate(order)}
-    references["pixels_index"] = index
+    references: dict[str, list | np.ndarray] = {"pixels_index": index}
+    references |= {f"pixels_file_{band}": [names[k] for names in chosen] for k, band in enumerate(order)}
     partial = sum(any(n is None for n in names) for names in chosen)
     notes = (f"{partial:,} objects lack the file of a band; it reads as missing",) if partial else ()
     return Found("fits", root, objects, references, tuple(order), True, _sizes([e.images[0] for e in good.values()]),

@@ -117,6 +117,18 @@ def test_groups_text_and_ids_are_understood(tmp_path):
     assert "mag" in found.columns.column_names and "votes" in found.notes[0]
 
 
+def test_bands_are_read_from_attributes(tmp_path):
+    path = write(tmp_path / "s.h5", images=np.zeros((3, 8, 8, 4), "f4"))
+    with h5py.File(path, "a") as file:
+        file["images"].attrs["bands"] = ["g", "r", "i", "z"]
+    assert look(path).bands == ("g", "r", "i", "z") and look(path).pixels["layout"] == "NHWC"
+
+
+def test_repeats_as_many_as_the_rows_they_span_are_not_taken_for_the_whole(tmp_path):
+    survey = survey_of(tmp_path, np.arange(6.0)[:, None, None, None] * np.ones((1, 1, 5, 5)), bands=["g"])
+    assert [c[0, 0, 0] for c in survey.cutouts.read([3, 5, 3])] == [3, 5, 3]
+
+
 def test_a_file_without_images_is_refused(tmp_path):
     with pytest.raises(UserError, match="no array of images"):
         look(write(tmp_path / "s.h5", ra=np.arange(3.0)))
