@@ -105,12 +105,13 @@ class FitsFiles:
     def _image(self, name: str, index: int, opened: dict, stack: ExitStack) -> np.ndarray:
         path = str(self._path) if self._files is None else self._root.file(name)
         if len(self._files or ()) > 1 or (self._files is not None and index <= LIST_OF_OBJECTS):
-            with open_fits(path) as stream:
-                return self._pixels(stream, read_hdus(stream, index), index, path)
+            with open_fits(path) as own:
+                return self._pixels(own, read_hdus(own, index), index, path)
         if path not in opened:  # objects that share a file share its headers
             shared = stack.enter_context(open_fits(path))
             opened[path] = shared, self._headers(shared)
-        return self._pixels(*opened[path], index, path)
+        stream, hdus = opened[path]
+        return self._pixels(stream, hdus, index, path)
 
     def _headers(self, stream) -> list[Hdu]:
         if self._files is not None:

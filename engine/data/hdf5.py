@@ -161,7 +161,7 @@ class Hdf5Rows:
                 return [Unreadable(f"row {first}: {error}")] * len(wanted)
             return [self._slab(np.array([row]))[0] for row in wanted]
         dense = np.array_equal(wanted, np.arange(first, last + 1))
-        return bands_first(block if dense else block[wanted - first], self._layout)
+        return list(bands_first(block if dense else block[wanted - first], self._layout))
 
 
 def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None = None) -> Found:
@@ -188,7 +188,7 @@ def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None 
 
         def bands_of(name: str) -> list[str] | None:
             told = next((file[name].attrs[key] for key in BANDS_NAMES if key in file[name].attrs), None)
-            return [str(v) for v in plain(told)] if np.ndim(told) == 1 else None
+            return None if told is None or np.ndim(told) != 1 else [str(v) for v in plain(told)]
 
         file.visititems(note)
         return look_at_arrays("hdf5", path, shapes, lambda name: file[name][()], bands=bands, dataset=dataset,
