@@ -94,6 +94,22 @@ def principal_coordinates(vectors: np.ndarray, valid: np.ndarray, count: int) ->
     return project(vectors, valid, axes.mean, axes.directions * (axes.variance > 0))
 
 
+def balanced_coordinates(vectors: np.ndarray, valid: np.ndarray, count: int) -> np.ndarray:
+    """Project on the leading principal components, each divided by the fourth root of its variance.
+
+    Half way between the vectors as they are, in which a few directions (brightness, size) decide every distance, and
+    standard components, in which the last direction counts as much as the first.
+
+    Returns
+    -------
+    (N, d) float32
+        Zero mean; standard deviation along each is the square root of what it was; zero in rows that are not valid.
+    """
+    axes = principal_axes(vectors, valid, count)
+    scale = np.where(axes.variance > 0, np.where(axes.variance > 0, axes.variance, 1.0) ** -0.25, 0.0)
+    return project(vectors, valid, axes.mean, axes.directions * scale)
+
+
 def standard_components(vectors: np.ndarray, valid: np.ndarray, count: int) -> np.ndarray:
     """Project on the leading principal components and scale each to zero mean and unit variance.
 

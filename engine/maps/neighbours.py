@@ -1,9 +1,12 @@
 """The k nearest neighbours of every object in a representation: one graph, which layouts and searches share.
 
-Distances are Euclidean between leading principal coordinates (not standardised, so that the graph is that of the
-vectors themselves without their noise). Up to `EXACT` objects the graph is exact: a blocked product |y|² − 2x·y,
-whose k smallest entries in a row are among the k groups of columns with the smallest minima, so that only those
-groups are sorted. Above, it is pynndescent's (recall measured at .98 and more).
+Distances are Euclidean between balanced principal coordinates (`engine.maps.components`): of 15 neighbours in a
+simulated survey, seen through the pixels encoder, 62 % were of an object's own kind, against 58 % by plain principal
+coordinates, 60 % by standardised ones and 56 % by the cosine; on Galaxy Zoo 2 the first two were equal and ahead of
+the others.
+
+Up to `EXACT` objects the graph is exact: a blocked product |y|² − 2x·y, whose k smallest entries in a row are among
+the k groups of columns with the smallest minima, so that only those groups are sorted. Above, it is pynndescent's.
 
 Cost: exact N²·d multiplications (50,000 objects: seconds on two cores) and 64 MB; deterministic.
 """
@@ -24,12 +27,12 @@ from engine import device as devices
 from engine import files
 from engine.errors import UserError
 from engine.jobs import Progress, silent
-from engine.maps.components import principal_coordinates
+from engine.maps.components import balanced_coordinates
 
 if TYPE_CHECKING:
     from engine.survey import Representation, Survey
 
-#: Principal coordinates compared.
+#: Balanced principal coordinates compared.
 COORDINATES = 40
 #: Objects up to which the graph is exact, by kind of device.
 EXACT = {"cpu": 50_000, "mps": 50_000, "cuda": 2_000_000}
@@ -104,7 +107,7 @@ def neighbours(
         return stored
     started = time.monotonic()
     valid = np.asarray(found.valid)
-    coordinates = principal_coordinates(found.vectors, valid, COORDINATES)
+    coordinates = balanced_coordinates(found.vectors, valid, COORDINATES)
     rows = np.flatnonzero(valid)
     near, method = _nearest(coordinates[rows], k, devices.choose(device), progress)
     graph = _spread(near, rows, len(survey))
@@ -113,7 +116,7 @@ def neighbours(
     files.write_npy(folder / "distances.npy", graph.distances)
     files.write_json(folder / "meta.json", {
         "k": k, "representation": found.name, "fingerprint": fingerprint, "method": method,
-        "features": f"{coordinates.shape[1]} principal coordinates, Euclidean",
+        "features": f"{coordinates.shape[1]} balanced principal coordinates, Euclidean",
         "seconds": round(time.monotonic() - started, 3)})
     return graph
 
@@ -227,7 +230,7 @@ def _fingerprint(representation: Representation) -> str:
     """A hash of which rows are valid and of vectors evenly spread over the survey: tells one embedding from another."""
     vectors = representation.vectors
     sample = np.unique(np.linspace(0, len(vectors) - 1, FINGERPRINT_ROWS).astype(np.int64))
-    digest = hashlib.sha256(f"{vectors.shape} {vectors.dtype} {COORDINATES}".encode())
+    digest = hashlib.sha256(f"{vectors.shape} {vectors.dtype} balanced {COORDINATES}".encode())
     digest.update(np.packbits(representation.valid).tobytes())
     digest.update(np.ascontiguousarray(vectors[sample]).tobytes())
     return digest.hexdigest()

@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from engine.maps import components
-from engine.maps.components import principal_axes, principal_coordinates, standard_components
+from engine.maps.components import balanced_coordinates, principal_axes, principal_coordinates, standard_components
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def test_standard_components_are_standard_and_uncorrelated(vectors):
     assert np.allclose(found.T @ found / 400, np.eye(12), atol=2e-3)
 
 
+def test_balanced_coordinates_are_half_way(vectors):
+    valid = np.ones(400, bool)
+    plain, found, standard = (f(vectors, valid, 6) for f in (principal_coordinates, balanced_coordinates,
+                                                             standard_components))
+    assert np.allclose(found**2, plain * standard, rtol=1e-2, atol=1e-3)
+    assert np.allclose(found.std(axis=0), np.sqrt(plain.std(axis=0)), rtol=1e-3)
+
+
 def test_streaming_changes_nothing(vectors, monkeypatch):
     valid = np.arange(400) % 3 > 0
     whole = standard_components(vectors, valid, 8)
@@ -51,7 +59,7 @@ def test_all_coordinates_keep_distances(vectors):
 @pytest.mark.parametrize("value", [0.0, 1 / 3, 1e4])
 def test_vectors_all_alike_have_nothing_to_tell(value):
     alike = np.full((20, 5), value, np.float32)
-    for made in (standard_components, principal_coordinates):
+    for made in (standard_components, principal_coordinates, balanced_coordinates):
         found = made(alike, np.ones(20, bool), 3)
         assert found.shape == (20, 1) and (found == 0).all()
 
