@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
+from threadpoolctl import threadpool_limits
 
 from engine import device as devices
 from engine import files
@@ -193,9 +194,15 @@ def _pictures(held: _Held, rows: np.ndarray, calibration: Calibration) -> list[b
     return encoded
 
 
+def _one_core() -> None:
+    """Let the calling thread compute on one core: a team of threads under each reader would compete with the network."""
+    torch.get_num_threads()  # torch sets a new thread's team when first asked, and would undo the limit later
+    threadpool_limits(1, user_api="openmp")
+
+
 def _ahead(tasks: Iterator[Callable[[], _Read]]) -> Iterator[_Read]:
     """Run tasks in threads, a few ahead, and yield what they give in order; stops them when the consumer stops."""
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader", initializer=_one_core)
     coming: deque[Future[_Read]] = deque()
     try:
         for task in tasks:
