@@ -1,0 +1,217 @@
+"""What the labels say about every object: an exact Gaussian-process posterior over the whole survey, one label at a
+time.
+
+With K = k(labels, labels) + σ_n² = L Lᵀ, keep V = L⁻¹ k(labels, all) (M × N) and z = L⁻¹ (y − m). Then over all N at
+once
+
+    μ = m + zᵀ V,      σ² = s² + σ_n² − Σ V²      (Rasmussen & Williams 2006, algorithm 2.1)
+
+as scikit-learn gives them: σ holds the white noise, so σ ≥ σ_n. Labels R are appended without touching what is there:
+L₂₁ = (L⁻¹ k(labels, R))ᵀ, L₂₂ L₂₂ᵀ = k(R, R) + σ_n² − L₂₁ L₂₁ᵀ, and
+
+    V_R = L₂₂⁻¹ (k(R, all) − L₂₁ V),   z_R = L₂₂⁻¹ (y_R − m − L₂₁ z),   μ += z_Rᵀ V_R,   σ² −= Σ V_R²
+
+For one label that is one kernel row and one matrix-vector product: its cost is reading V once, 4MN bytes. Undoing pops
+rows.
+The factor is float64, the stream over N float32 (torch, on the accelerator if there is one), μ and σ² are summed in
+float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from scipy.linalg import cholesky, solve_triangular
+
+from engine.learning.kernels import Kernel
+
+#: Rows of V allocated at once. A list of such chunks grows without copying; untouched memory costs nothing on a CPU.
+CHUNK = 64
+#: Elements of the stream worked on at once: intermediate results stay in the cache of a CPU core.
+BLOCK_CPU = 1 << 18
+#: The same on an accelerator, where a launch costs more than memory.
+BLOCK_GPU = 1 << 26
+#: Least number of objects in a block, whatever the number of labels appended at once.
+LEAST_BLOCK = 4096
+
+
+class Posterior:
+    """Posterior mean and standard deviation of the response of N objects.
+
+    Parameters
+    ----------
+    features : (N, d) float32
+        An array, or a tensor that is shared and stays where it is.
+    kernel : Kernel
+    mean : float
+        Prior mean m of the responses.
+    device : torch.device, optional
+        Where to compute; the features' own if they are a tensor, else the CPU.
+    """
+
+    def __init__(self, features: np.ndarray | torch.Tensor, kernel: Kernel, *, mean: float = 0.0,
+                 device: torch.device | None = None):
+        if not isinstance(features, torch.Tensor):
+            features = torch.from_numpy(np.array(features, np.float32))
+        self.features = features if device is None else features.to(device)
+        self.kernel = kernel
+        self.prior_mean = float(mean)
+        self.rows: list[int] = []
+        self.responses = np.zeros(0)
+        n, device = len(self.features), self.features.device
+        exact = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
+        self._half_norms = self.features.square().sum(dim=1).mul_(0.5)
+        self._mean = torch.full((n,), self.prior_mean, dtype=exact, device=device)
+        self._variance = torch.full((n,), kernel.variance, dtype=exact, device=device)
+        self._chunks: list[torch.Tensor] = []
+        self._factor = np.zeros((0, 0))
+        self._z = np.zeros(0)
+
+    def __len__(self) -> int:
+        """Number of labels."""
+        return len(self.rows)
+
+    # -- what it says -------------------------------------------------------------------------------------------------
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Posterior mean, (N,) float64, in the units of the responses."""
+        return self._mean.double().cpu().numpy().copy()
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Posterior standard deviation of a response, white noise included, (N,) float64."""
+        return self._variance.clamp(min=0).add(self.kernel.noise).sqrt().double().cpu().numpy()
+
+    # -- labels come and go -------------------------------------------------------------------------------------------
+
+    def append(self, row: int, response: float) -> None:
+        """Add one label."""
+        self.extend([row], [response])
+
+    def extend(self, rows: Sequence[int] | np.ndarray, responses: Sequence[float] | np.ndarray) -> None:
+        """Add labels, in one pass over the survey.
+
+        Parameters
+        ----------
+        rows : (k,) int
+        responses : (k,) float
+        """
+        new = np.asarray(rows, np.int64)
+        if len(new) == 0:
+            return
+        y = np.asarray(responses, np.float64)
+        below, corner = self._factor_rows(new)
+        z = solve_triangular(corner, y - self.prior_mean - below @ self._z, lower=True)
+        self._stream(new, below, corner, z)
+        m, k = len(self), len(new)
+        self._factor = _grown(self._factor, m + k)
+        self._factor[m : m + k, :m], self._factor[m : m + k, m : m + k] = below, corner
+        self.rows += new.tolist()
+        self.responses, self._z = np.append(self.responses, y), np.append(self._z, z)
+
+    def pop(self, count: int = 1) -> None:
+        """Take back the last labels."""
+        for _ in range(min(count, len(self))):
+            chunk, line = divmod(len(self) - 1, CHUNK)
+            row = self._chunks[chunk][line]
+            self._mean -= row * float(self._z[-1])  # float32 products summed in float64, as they were added: no drift
+            self._variance += row.square()
+            if line == 0:
+                del self._chunks[chunk]
+            self.rows.pop()
+            self.responses, self._z = self.responses[:-1], self._z[:-1]
+
+    def revise(self, responses: np.ndarray) -> None:
+        """Change the responses of the labels that are there, (M,) float: the mean moves, the sd does not."""
+        m = len(self)
+        responses = np.asarray(responses, np.float64)
+        z = solve_triangular(self._factor[:m, :m], responses - self.prior_mean, lower=True)
+        change = torch.from_numpy(z - self._z).float().to(self.features.device)
+        for part in self._blocks(m):
+            for at, chunk in self._lines(m):
+                self._mean[part] += change[at] @ chunk[:, part]
+        self.responses, self._z = responses.copy(), z
+
+    def restricted(self, rows: np.ndarray) -> tuple[Posterior, np.ndarray]:
+        """Make the same posterior over some objects only, to think ahead on without touching this one.
+
+        Returns
+        -------
+        Posterior
+            Over the objects in `rows` followed by those labelled.
+        rows : (n,) int64
+            Which objects those are.
+        """
+        kept = np.concatenate([np.asarray(rows, np.int64), np.asarray(self.rows, np.int64)])
+        index = torch.from_numpy(kept).to(self.features.device)
+        small = Posterior(self.features[index], self.kernel, mean=self.prior_mean)
+        small._mean, small._variance = self._mean[index], self._variance[index]
+        small._chunks = [chunk[:, index] for chunk in self._chunks]
+        small._factor, small._z, small.responses = self._factor.copy(), self._z.copy(), self.responses.copy()
+        small.rows = list(range(len(rows), len(kept)))
+        return small, kept
+
+    # -- the work -----------------------------------------------------------------------------------------------------
+
+    def _factor_rows(self, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """New rows of the Cholesky factor: (k, M) left of the diagonal and the (k, k) corner, float64."""
+        m = len(self)
+        x, old = self._labelled(new), self._labelled(np.asarray(self.rows, np.int64))
+        below = solve_triangular(self._factor[:m, :m], self.kernel.between(old, x), lower=True).T if m else (
+            np.zeros((len(new), 0)))
+        corner = self.kernel.between(x, x) - below @ below.T
+        corner[np.diag_indices_from(corner)] += self.kernel.noise
+        return below, cholesky(corner, lower=True)
+
+    def _labelled(self, rows: np.ndarray) -> np.ndarray:
+        return self.features[torch.from_numpy(rows).to(self.features.device)].double().cpu().numpy()
+
+    def _stream(self, new: np.ndarray, below: np.ndarray, corner: np.ndarray, z: np.ndarray) -> None:
+        """Compute the new rows of V block by block, and what they do to mean and variance."""
+        device, m, k = self.features.device, len(self), len(new)
+        self._reserve(m + k)
+        index = torch.from_numpy(new).to(device)
+        points, norms = self.features[index], self._half_norms[index]
+        below, corner, z = (torch.from_numpy(np.ascontiguousarray(a)).float().to(device) for a in (below, corner, z))
+        for part in self._blocks(k):
+            rows = torch.addmm(self._half_norms[part], points, self.features[part].T, alpha=-1)  # ½‖x‖² − x·x*
+            rows = self.kernel.of_squared_distance(rows.add_(norms[:, None]).mul_(2))
+            for at, chunk in self._lines(m):
+                rows.addmm_(below[:, at], chunk[:, part], alpha=-1)
+            if k == 1:
+                rows.div_(corner)
+            else:
+                rows = torch.linalg.solve_triangular(corner, rows, upper=False)
+            self._mean[part] += z @ rows
+            self._variance[part] -= rows.square().sum(dim=0)
+            for at, chunk in self._lines(m + k, first=m):
+                chunk[:, part] = rows[at.start - m : at.stop - m]
+
+    def _blocks(self, labels: int) -> Iterator[slice]:
+        """Cut the survey into blocks for work on `labels` rows of V."""
+        elements = BLOCK_CPU if self.features.device.type == "cpu" else BLOCK_GPU
+        size, n = max(LEAST_BLOCK, elements // max(labels, 1)), len(self.features)
+        return (slice(start, min(start + size, n)) for start in range(0, n, size))
+
+    def _lines(self, last: int, first: int = 0) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Rows first … last of V, chunk by chunk: where they are in V, and the (n, N) tensor itself."""
+        for number, chunk in enumerate(self._chunks):
+            start, stop = max(first, number * CHUNK), min(last, (number + 1) * CHUNK)
+            if start < stop:
+                yield slice(start, stop), chunk[start - number * CHUNK : stop - number * CHUNK]
+
+    def _reserve(self, labels: int) -> None:
+        while len(self._chunks) * CHUNK < labels:
+            self._chunks.append(torch.empty((CHUNK, len(self.features)), device=self.features.device))
+
+
+def _grown(factor: np.ndarray, size: int) -> np.ndarray:
+    """Return `factor` with room for `size` labels: doubled when it is full, so that appending stays cheap."""
+    if size <= len(factor):
+        return factor
+    larger = np.zeros((max(size, 2 * len(factor)),) * 2)
+    larger[: len(factor), : len(factor)] = factor
+    return larger

@@ -1,0 +1,230 @@
+"""The loop: what it knows is what the log says, whoever wrote it and when; what it suggests is worth a look."""
+
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine import files
+from engine.errors import UserError
+from engine.learning import interest as interest_module
+from engine.learning.interest import Interest
+from engine.learning.posterior import Posterior
+from engine.survey import Survey
+
+N, UNREADABLE = 400, [3, 17]
+
+
+def make_survey(folder, vectors, valid):
+    n = len(vectors)
+    objects = pd.DataFrame({"id": [f"g{i}" for i in range(n)], "ra": np.linspace(10, 11, n), "dec": np.zeros(n)})
+    survey = Survey.create(folder / "toy.survey", objects, pixels={"kind": "images", "root": ".", "bands": ["r"]})
+    place = survey.path / "representations" / "toy"
+    files.write_npy(place / "vectors.npy", vectors.astype(np.float32))
+    files.write_npy(place / "valid.npy", valid)
+    files.write_json(place / "meta.json", {"encoder": "toy"})
+    return survey
+
+
+@pytest.fixture
+def survey(tmp_path):
+    random = np.random.default_rng(0)
+    vectors, valid = random.normal(size=(N, 8)), np.ones(N, bool)
+    vectors[:20] += 3.0  # a clump: the rows below 20
+    valid[UNREADABLE] = False
+    vectors[UNREADABLE] = 0
+    survey = make_survey(tmp_path, vectors, valid)
+    yield survey
+    survey.labels.close()
+
+
+def say(survey, rows, value, *, user="ann", target="dwarf"):
+    survey.labels.add(rows, target, value, ids=[f"g{row}" for row in rows], user=user)
+
+
+def batch_posterior(hunt, rows, responses):
+    """The slow obvious twin: everything at once."""
+    posterior = Posterior(hunt._features, hunt.kernel)
+    posterior.extend(rows, responses)
+    return posterior
+
+
+def agree(hunt, rows, responses):
+    twin = batch_posterior(hunt, rows, responses)
+    np.testing.assert_allclose(hunt.mean[hunt.valid], twin.mean[hunt.valid], atol=1e-5)
+    np.testing.assert_allclose(hunt.sd[hunt.valid], twin.sd[hunt.valid], atol=1e-5)
+    assert sorted(hunt._posterior.rows) == sorted(rows)
+
+
+def test_it_follows_the_log_through_labels_changes_and_undos(survey):
+    hunt = Interest(survey, "dwarf")
+    assert len(hunt._posterior) == 0
+    say(survey, [0, 1, 100], ["yes", "yes", "no"])
+    say(survey, [200, 201], "no", user="bob")
+    assert hunt.sync() and not hunt.sync()
+    agree(hunt, [0, 1, 100, 200, 201], [1, 1, 0, 0, 0])
+    say(survey, [1], "no", user="bob")  # another opinion: the later one counts
+    say(survey, [100], "unsure")  # teaches nothing any more
+    hunt.sync()
+    agree(hunt, [0, 1, 200, 201], [1, 0, 0, 0])
+    survey.labels.undo("ann")
+    survey.labels.undo("bob")
+    hunt.sync()
+    agree(hunt, [0, 1, 100, 200, 201], [1, 1, 0, 0, 0])
+    survey.labels.undo("ann")
+    hunt.sync()
+    agree(hunt, [200, 201], [0, 0])
+    say(survey, [5], "yes", target="lens")
+    hunt.sync()
+    agree(hunt, [200, 201], [0, 0])
+
+
+def test_what_it_knows_does_not_depend_on_when_it_was_opened(survey):
+    early = Interest(survey, "dwarf")
+    random = np.random.default_rng(1)
+    for row in random.choice(np.arange(20, N), 25, replace=False):
+        say(survey, [int(row)], "no")
+        early.sync()
+    say(survey, [0, 1, 2], "yes")
+    early.refit()
+    late = Interest(survey, "dwarf")
+    assert late.kernel == early.kernel
+    np.testing.assert_allclose(early.mean, late.mean, atol=1e-5)
+    np.testing.assert_array_equal(early.next_rows(20), late.next_rows(20))
+
+
+def test_labels_that_come_while_it_refits_are_not_lost(survey, monkeypatch):
+    hunt = Interest(survey, "dwarf")
+    say(survey, [0, 1, 100, 101], ["yes", "yes", "no", "no"])
+    hunt.sync()
+    in_fit, go_on = threading.Event(), threading.Event()
+    fit = interest_module.kernels.fit
+
+    def slow_fit(*arguments, **options):
+        in_fit.set()
+        assert go_on.wait(20)
+        return fit(*arguments, **options)
+
+    monkeypatch.setattr(interest_module.kernels, "fit", slow_fit)
+    worker = threading.Thread(target=hunt.refit)
+    worker.start()
+    assert in_fit.wait(20)
+    say(survey, [102], "no")
+    assert hunt.sync(), "the old posterior answers while the new one is made"
+    agree(hunt, [0, 1, 100, 101, 102], [1, 1, 0, 0, 0])
+    go_on.set()
+    worker.join()
+    agree(hunt, [0, 1, 100, 101, 102], [1, 1, 0, 0, 0])
+
+
+def test_it_refits_when_labels_have_grown_and_something_was_found(survey):
+    hunt = Interest(survey, "dwarf")
+    say(survey, list(range(100, 120)), "no")
+    hunt.sync()
+    assert not hunt.needs_refit(), "noes alone say nothing about how far a yes reaches"
+    say(survey, [0], "yes")
+    hunt.sync()
+    assert hunt.needs_refit()
+    hunt.refit()
+    assert not hunt.needs_refit()
+
+
+@pytest.mark.parametrize("diverse", [None, True, False])
+@pytest.mark.parametrize("found", [False, True])
+def test_suggestions_are_new_readable_and_distinct(survey, diverse, found):
+    labelled = list(range(20, 60))
+    say(survey, labelled, "no")
+    if found:
+        say(survey, [0, 1], "yes")
+        labelled += [0, 1]
+    say(survey, [61], "unsure")
+    hunt = Interest(survey, "dwarf")
+    for n in (0, 1, 7, 50, 10 * N):
+        rows = hunt.next_rows(n, diverse=diverse)
+        assert len(rows) == len(set(rows.tolist())) == min(n, N - len(labelled) - 1 - len(UNREADABLE))
+        assert not set(rows.tolist()) & {*labelled, 61, *UNREADABLE}
+    assert (hunt.next_rows(30, diverse=diverse) == hunt.next_rows(30, diverse=diverse)).all()
+
+
+def test_suggestions_are_what_was_asked_for(survey):
+    hunt = Interest(survey, "dwarf")
+    hunt.label({"g0": 1, "g1": True, "g2": "yes", "g100": 0, "g200": "no", "g300": False}, user="ann")
+    table = hunt.suggest(12)
+    assert list(table.columns) == ["id", "row", "mean", "sd", "acquisition", "ra", "dec"]
+    assert (table["id"] == [f"g{row}" for row in table["row"]]).all()
+    np.testing.assert_array_equal(table["mean"], hunt.mean[table["row"]])
+    assert (table["row"] < 20).sum() >= 10, "the clump"
+    ranking = hunt.ranking()
+    assert len(ranking) == N - len(UNREADABLE) and ranking["mean"].is_monotonic_decreasing
+    labels = ranking.set_index("id")["label"]
+    assert labels["g0"] == "yes" and labels["g100"] == "no" and labels.isna().sum() == len(labels) - 6
+
+
+def test_what_it_cannot_see_is_nan_and_never_learned_from(survey):
+    say(survey, [3, 0, 100], ["yes", "yes", "no"])
+    hunt = Interest(survey, "dwarf")
+    assert np.isnan(hunt.mean[UNREADABLE]).all() and np.isnan(hunt.acquisition()[UNREADABLE]).all()
+    assert np.isfinite(hunt.mean[hunt.valid]).all()
+    agree(hunt, [0, 100], [1, 0])
+
+
+def test_numbers_are_ratings_where_ratings_are_given(survey):
+    hunt = Interest(survey, "dwarf")
+    hunt.label({"g0": 5, "g1": 1, "g2": "2"}, user="ann")
+    hunt.label({"g4": 0, "g5": 1}, user="ann")
+    values = survey.labels.current("dwarf")
+    assert values.values.tolist() == ["5", "1", "2", "0", "1"] and set(values.kinds) == {"rating"}
+    hunt.label({}, user="ann")
+    with pytest.raises(UserError, match="no object called 'g999'"):
+        hunt.label({"g6": 1, "g999": 1}, user="ann")
+    assert len(survey.labels.current("dwarf").rows) == 5
+
+
+def test_more_labels_than_fit_are_thinned_and_the_rare_ones_kept(survey, monkeypatch):
+    monkeypatch.setattr(interest_module, "MOST_LABELS", 50)
+    say(survey, list(range(30, 330)), "no")
+    say(survey, [0, 1, 2, 4], "yes")
+    hunt = Interest(survey, "dwarf")
+    held = hunt._posterior.rows
+    assert len(held) == 40 + 10 and {0, 1, 2, 4} <= set(held), "room is left for new ones, then filled"
+    say(survey, [340], "no")
+    hunt.sync()
+    assert len(hunt._posterior) <= 50 and not set(hunt.next_rows(20).tolist()) & set(range(30, 330))
+    agree(hunt, held := hunt._posterior.rows, [float(row < 20) for row in held])
+
+
+def test_scores_are_kept_in_the_survey(survey):
+    say(survey, [0, 1, 100], ["yes", "yes", "no"])
+    hunt = Interest(survey, "dwarf")
+    hunt.store()
+    np.testing.assert_array_equal(survey.score("mean_dwarf"), hunt.mean.astype(np.float32))
+    np.testing.assert_array_equal(survey.score("sd_dwarf"), hunt.sd.astype(np.float32))
+    np.testing.assert_array_equal(survey.score("acquisition_dwarf"), hunt.acquisition().astype(np.float32))
+
+
+@pytest.mark.parametrize("option", ["kernel", "acquisition", "device", "representation"])
+def test_unknown_names_are_refused(survey, option):
+    with pytest.raises(UserError, match="tea"):
+        Interest(survey, "dwarf", **{option: "tea"})
+
+
+def test_threads_may_label_and_ask_at_once(survey):
+    hunt, faults = Interest(survey, "dwarf"), []
+
+    def work(first):
+        try:
+            for row in range(first, first + 8):
+                hunt.label({f"g{row}": row < 20}, user=f"user{first}")
+                assert row not in hunt.next_rows(5)
+        except BaseException as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (4, 100, 200)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not faults
+    rows = [row for first in (4, 100, 200) for row in range(first, first + 8) if row not in UNREADABLE]
+    agree(hunt, rows, [float(row < 20) for row in rows])

@@ -1,0 +1,190 @@
+"""The posterior equals scikit-learn's, however the labels came: at once, in parts, one by one, or taken back."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import check_grad
+from sklearn.gaussian_process import GaussianProcessRegressor
+
+from engine.errors import UserError
+from engine.learning import kernels, posterior
+from engine.learning.kernels import FAMILIES, Kernel
+from engine.learning.posterior import CHUNK, Posterior
+
+N, D = 700, 12
+random = np.random.default_rng(5)
+FEATURES = random.normal(size=(N, D)).astype(np.float32)
+FEATURES[7] *= 40  # an outlier, as artefacts are
+ROWS = random.choice(N, 3 * CHUNK + 9, replace=False)
+RESPONSES = (FEATURES[ROWS, 0] + 0.5 * random.normal(size=len(ROWS)) > 0.6).astype(float)
+
+
+@pytest.fixture(params=list(FAMILIES))
+def kernel(request):
+    return Kernel(request.param, variance=0.4, length=3.0, noise=0.03, shape=1.7)
+
+
+@pytest.fixture(params=[1 << 30, 150])
+def block(request, monkeypatch):
+    """One block of objects, or many and a short one at the end."""
+    monkeypatch.setattr(posterior, "LEAST_BLOCK", 150)
+    monkeypatch.setattr(posterior, "BLOCK_CPU", request.param)
+
+
+def scikit_learn(kernel, rows, responses, mean):
+    model = GaussianProcessRegressor(kernel.scikit_learn(), optimizer=None, alpha=0)
+    model.fit(FEATURES[rows].astype(float), responses - mean)
+    expected, sd = model.predict(FEATURES.astype(float), return_std=True)
+    return expected + mean, sd
+
+
+def agree(model, rows, responses, *, atol=1e-5):
+    mean, sd = scikit_learn(model.kernel, rows, responses, model.prior_mean)
+    np.testing.assert_allclose(model.mean, mean, atol=atol)
+    np.testing.assert_allclose(model.sd, sd, atol=atol)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.2])
+def test_it_equals_scikit_learn(kernel, block, mean):
+    model = Posterior(FEATURES, kernel, mean=mean)
+    model.extend(ROWS, RESPONSES)
+    agree(model, ROWS, RESPONSES)
+
+
+def test_labels_may_come_in_any_parts(kernel, block):
+    model, at = Posterior(FEATURES, kernel), 0
+    for size in (1, 1, 0, CHUNK - 3, 2, 1, 2 * CHUNK, 1, 5, 1):
+        model.extend(ROWS[at : at + size], RESPONSES[at : at + size])
+        at += size
+    for row, response in zip(ROWS[at:], RESPONSES[at:]):
+        model.append(row, response)
+    assert len(model) == len(ROWS) and len(model._chunks) == -(-len(ROWS) // CHUNK)
+    agree(model, ROWS, RESPONSES)
+
+
+def test_with_as_little_noise_as_is_allowed(kernel):
+    quiet = Kernel(kernel.family, variance=0.4, length=6.0, noise=0.4 * kernels.NOISE_FLOOR)
+    model = Posterior(FEATURES, quiet)
+    for row, response in zip(ROWS, RESPONSES):
+        model.append(row, response)
+    agree(model, ROWS, RESPONSES, atol=1e-4)
+
+
+def test_popping_returns_to_where_it_was(kernel):
+    model = Posterior(FEATURES, kernel)
+    model.extend(ROWS[:50], RESPONSES[:50])
+    mean, sd = model.mean, model.sd
+    for row, response in zip(ROWS[50:], RESPONSES[50:]):
+        model.append(row, response)
+    model.pop(len(ROWS) - 50)
+    np.testing.assert_allclose(model.mean, mean, atol=1e-12)
+    np.testing.assert_allclose(model.sd, sd, atol=1e-12)
+    model.extend(ROWS[60:90], RESPONSES[60:90])
+    kept = np.r_[ROWS[:50], ROWS[60:90]]
+    agree(model, kept, np.r_[RESPONSES[:50], RESPONSES[60:90]])
+    model.pop(1000)
+    assert len(model) == 0 and not model._chunks
+    np.testing.assert_allclose(model.mean, 0, atol=1e-6)
+    np.testing.assert_allclose(model.sd, np.sqrt(kernel.variance + kernel.noise), atol=1e-6)
+
+
+def test_it_does_not_drift_over_thousands_of_labels_and_undos():
+    model = Posterior(FEATURES, Kernel("matern", variance=0.4, length=3.0, noise=0.01))
+    model.extend(ROWS[:30], RESPONSES[:30])
+    for _ in range(400):
+        for row in ROWS[30:36]:
+            model.append(row, 1.0)
+        model.pop(6)
+    agree(model, ROWS[:30], RESPONSES[:30])
+
+
+def test_changing_a_response_equals_having_said_it_at_first(kernel, block):
+    model = Posterior(FEATURES, kernel)
+    model.extend(ROWS, RESPONSES)
+    changed = RESPONSES.copy()
+    changed[[3, 70, -1]] = 0.6
+    model.revise(changed)
+    agree(model, ROWS, changed)
+    model.append(0 if 0 not in ROWS else 1, 1.0)
+    model.pop()
+    agree(model, ROWS, changed)
+
+
+def test_a_part_of_it_thinks_ahead_as_the_whole_would(kernel):
+    model = Posterior(FEATURES, kernel)
+    model.extend(ROWS[:100], RESPONSES[:100])
+    part = np.setdiff1d(np.arange(200, 320), ROWS)
+    small, kept = model.restricted(part)
+    before = model.mean
+    np.testing.assert_array_equal(kept[: len(part)], part)
+    small.append(5, 1.0)
+    model_after = Posterior(FEATURES, kernel)
+    model_after.extend(ROWS[:100], RESPONSES[:100])
+    model_after.append(part[5], 1.0)
+    np.testing.assert_allclose(small.mean, model_after.mean[kept], atol=1e-5)
+    np.testing.assert_allclose(small.sd, model_after.sd[kept], atol=1e-5)
+    np.testing.assert_array_equal(model.mean, before)
+    small.pop(3)
+    assert len(model) == 100
+
+
+def test_the_same_object_twice_is_two_measurements(kernel):
+    model = Posterior(FEATURES, kernel)
+    for response in (1.0, 0.0, 1.0):
+        model.append(4, response)
+    agree(model, np.array([4, 4, 4]), np.array([1.0, 0.0, 1.0]))
+
+
+def test_without_labels_it_is_the_prior(kernel):
+    model = Posterior(FEATURES, kernel, mean=0.1)
+    model.pop()
+    model.extend([], [])
+    assert (model.mean == 0.1).all() and np.allclose(model.sd, np.sqrt(0.43))
+
+
+def test_features_are_shared_not_copied():
+    shared = torch.from_numpy(FEATURES)
+    assert Posterior(shared, Kernel("rbf", 1, 1, 0.1)).features.data_ptr() == shared.data_ptr()
+
+
+def test_kernels_equal_scikit_learns(kernel):
+    a, b = FEATURES[:30].astype(float), FEATURES[20:60].astype(float)
+    np.testing.assert_allclose(kernel.between(a, b), kernel.scikit_learn()(a, b), rtol=1e-12)
+    with pytest.raises(UserError, match="rational-quadratic, matern, rbf"):
+        Kernel("tea", 1, 1, 1)
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+@pytest.mark.parametrize("responses", [[1], [1, 1, 1], [0, 0, 0], [0, 1], [1, 0, 0, 0, 0, 0, 0, 0], [0.2, 0.2, 1, 0]])
+def test_few_labels_give_hyper_parameters_near_the_prior(family, responses):
+    fitted = kernels.fit(FEATURES[: len(responses)], np.array(responses, float), family=family)
+    start = kernels.prior(family, D)
+    for name in ("variance", "length", "noise"):
+        assert 1 / 4 < getattr(fitted, name) / getattr(start, name) < 4, name
+    if len(set(responses)) == 1:
+        assert fitted == start
+
+
+def test_many_labels_overrule_the_prior():
+    true = Kernel("rbf", variance=0.2, length=5.0, noise=0.004)
+    x = random.normal(size=(350, 3)) * 4
+    factor = np.linalg.cholesky(true.between(x, x) + true.noise * np.eye(len(x)))
+    fitted = kernels.fit(x, factor @ random.normal(size=len(x)), family="rbf")
+    assert fitted.length == pytest.approx(5.0, rel=0.25)
+    assert fitted.noise == pytest.approx(0.004, rel=0.3)
+
+
+def test_fitting_climbs_along_the_true_gradient(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(kernels, "minimize", lambda loss, start, **more: seen.update(loss=loss, start=start) or
+                        type("Found", (), {"x": start}))
+    kernels.fit(FEATURES[ROWS[:40]], RESPONSES[:40])
+    for step in (0.0, 0.4):
+        theta = seen["start"] + step
+        assert check_grad(lambda t: seen["loss"](t)[0], lambda t: seen["loss"](t)[1], theta) < 1e-3
+
+
+def test_hyper_parameters_of_many_labels_are_fitted_on_some_of_them(monkeypatch):
+    monkeypatch.setattr(kernels, "LABELS_TO_FIT", 40)
+    fitted = kernels.fit(FEATURES[ROWS], RESPONSES)
+    assert fitted.noise >= kernels.NOISE_FLOOR * fitted.variance
