@@ -195,7 +195,7 @@ def _pictures(held: _Held, rows: np.ndarray, calibration: Calibration) -> list[b
 
 
 def _one_core() -> None:
-    """Let the calling thread compute on one core: a team of threads under each reader would compete with the network."""
+    """Let the calling thread compute on one core: teams of threads under readers would hinder the network."""
     torch.get_num_threads()  # torch sets a new thread's team when first asked, and would undo the limit later
     threadpool_limits(1, user_api="openmp")
 
