@@ -1,11 +1,13 @@
 """Work off the event loop: one thread a session, the newest request of a kind wins, results come back to the page.
 
-A view asks for work with a key; if it asks again under the same key before the first result is in, the first is dropped, so
-that a result never replaces a newer one. Without a document (tests, notebooks) the work is done at once, in the caller.
+A view asks for work with a key; if it asks again under the same key before the first result is in, the first is
+dropped, so that a result never replaces a newer one. Without a document (tests, notebooks) the work is done at once, in
+the caller.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,31 @@ from engine.errors import UserError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def poster(document) -> Callable[[Callable[[], None]], None]:
+    """Return ``post(call)``: runs `call` on the event loop of a session, from any thread.
+
+    `Document.add_next_tick_callback` itself must not be called from another thread: while Panel holds the document back
+    (it does around every message of the browser), the request can be swapped away with the held events and be lost
+    for good: a page went missing on a loaded machine. So the event loop is asked to ask. Call in the session's own
+    thread.
+    """
+    served = getattr(document, "session_context", None) is not None
+    try:
+        loop = asyncio.get_running_loop() if served else None
+    except RuntimeError:
+        loop = None
+    if loop is None:
+        return document.add_next_tick_callback
+
+    def post(call: Callable[[], None]) -> None:
+        try:
+            loop.call_soon_threadsafe(document.add_next_tick_callback, call)
+        except RuntimeError:  # the server has stopped
+            log.debug("not delivered: the event loop has ended")
+
+    return post
 
 
 class Background:
@@ -29,13 +56,14 @@ class Background:
 
     def __init__(self, document=None):
         self.document = document
+        self._post = poster(document) if document is not None else None
         self._tickets: dict[str, int] = {}
         self._executor: ThreadPoolExecutor | None = None
         self._closed = False
 
     def run(self, key: str, work: Callable[[], T], done: Callable[[T], None],
             failed: Callable[[UserError], None] | None = None) -> None:
-        """Do `work` in the thread, then ``done(result)`` or ``failed(error)`` on the event loop, unless asked anew meanwhile.
+        """Do `work` in the thread, then ``done(result)`` or ``failed(error)`` on the event loop, unless asked anew.
 
         Parameters
         ----------
@@ -53,6 +81,13 @@ class Background:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, thread_name_prefix="skysieve-session")
         self._executor.submit(self._work, key, ticket, work, done, failed)
+
+    def post(self, call: Callable[[], None]) -> None:
+        """Run `call` on the session's event loop; from any thread."""
+        if self._post is None:
+            call()
+        elif not self._closed:
+            self._post(call)
 
     def cancel(self, key: str) -> None:
         """Drop what was asked for under this key."""
@@ -83,7 +118,4 @@ class Background:
             if self._tickets[key] == ticket and not self._closed:
                 call()
 
-        if self.document is None:
-            deliver()
-        elif not self._closed:
-            self.document.add_next_tick_callback(deliver)
+        self.post(deliver)

@@ -1,7 +1,7 @@
 """One message for a page: a JSON header and pictures, packed into bytes, so that the browser never sees half a change.
 
-Layout: length of the header (uint32, little-endian), the header (UTF-8 JSON, with ``sizes``: bytes of each picture), the
-pictures one after another. Bokeh sends it as one binary buffer; slicing it in the browser copies nothing.
+Layout: length of the header (uint32, little-endian), the header (UTF-8 JSON, with ``sizes``: bytes of each picture),
+the pictures one after another. Bokeh sends it as one binary buffer; slicing it in the browser copies nothing.
 """
 
 from __future__ import annotations

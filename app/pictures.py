@@ -1,8 +1,8 @@
 """Pictures of objects larger than a thumbnail: in colour, one a band, or many of one size, under any stretch.
 
-All go through `engine.data.stretch`. Pixels that are missing in every band shown are transparent (PNG), so that the page can
-hatch what lies beneath; a picture without any is a JPEG, four times smaller. Reading and stretching one 424×424 colour cutout
-takes about 25 ms, a hundred for the gallery about 1 s: call from a thread.
+All go through `engine.data.stretch`. Pixels that are missing in every band shown are transparent (PNG), so that the
+page can hatch what lies beneath; a picture without any is a JPEG, four times smaller. Reading and stretching one
+424×424 colour cutout takes about 25 ms, a hundred for the gallery about 1 s: call from a thread.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Portrait:
     colour : bytes
         JPEG or PNG; empty if it could not be read.
     bands : tuple of (str, bytes)
-        Name and grey picture of each band; the picture is empty where the band is missing. No item if there is one band only,
-        or if all bands are the same.
+        Name and grey picture of each band; the picture is empty where the band is missing. No item if there is one band
+        only, or if all bands are the same.
     missing : float
         Share of the pixels, over all bands, that are missing.
     problem : str
@@ -86,7 +86,9 @@ def portrait(survey: Survey, row: int, *, stretch: Stretch = DEFAULT) -> Portrai
     return Portrait(width, height, colour, bands, float(1 - np.isfinite(cutout).mean()))
 
 
-def small_pictures(survey: Survey, rows: np.ndarray, *, size: int = thumbnails.SIDE, stretch: Stretch = DEFAULT) -> list[bytes]:
+def small_pictures(
+    survey: Survey, rows: np.ndarray, *, size: int = thumbnails.SIDE, stretch: Stretch = DEFAULT
+) -> list[bytes]:
     """Render objects as thumbnails under another stretch; empty where the pixels cannot be read."""
     source = survey.cutouts
     pixels, readable, _ = read_batch(source, np.asarray(rows), size)

@@ -1,4 +1,4 @@
-"""A small survey for tests of the views: Gaussian blobs in three bands, with pixels missing and one object unreadable."""
+"""A small survey for tests of the views: Gaussian blobs in three bands, pixels missing, one object unreadable."""
 
 from pathlib import Path
 
@@ -40,14 +40,15 @@ def make_survey(folder: Path) -> Survey:
     index[UNREADABLE] = 10**6
     rng = np.random.default_rng(2)
     objects = pd.DataFrame({
-        "id": [f"g{k:04d}" for k in range(COUNT)], "ra": rng.uniform(0, 360, COUNT), "dec": rng.uniform(-90, 90, COUNT),
+        "id": [f"g{k:04d}" for k in range(COUNT)],
+        "ra": rng.uniform(0, 360, COUNT), "dec": rng.uniform(-90, 90, COUNT),
         "pixels_index": index, "mag": rng.permutation(COUNT).astype(np.float32),
         "kind": np.where(np.arange(COUNT) % 3, "round", "flat"), "note": [f"text {k}" for k in range(COUNT)],
     })
     levels = calibrate([image for image in images if np.isfinite(image).all()]).header()
     survey = Survey.create(folder / "blobs.survey", objects, pixels={
-        "kind": "npz", "root": str(folder / "images.npz"), "dataset": "images", "bands": ["g", "r", "z"], "science": True,
-        **levels})
+        "kind": "npz", "root": str(folder / "images.npz"), "dataset": "images", "bands": ["g", "r", "z"],
+        "science": True, **levels})
     vectors = np.nan_to_num(images).reshape(COUNT, 3, -1, 12).mean(axis=3).reshape(COUNT, -1)
     representation = survey.path / "representations" / "rings"
     files.write_npy(representation / "vectors.npy", np.ascontiguousarray(vectors, np.float32))
@@ -67,7 +68,8 @@ class OracleStore(Store):
         mean = 1 - mag / COUNT
         order = np.argsort(mag)
         suggested = order[self.label_codes(target)[order] == 0].astype(np.int64)
-        self._rankings[target] = Ranking(target, mean, np.full(COUNT, 0.1), mean + 0.1, suggested, self.label_counts(target))
+        sd = np.full(COUNT, 0.1)
+        self._rankings[target] = Ranking(target, mean, sd, mean + sd, suggested, self.label_counts(target))
         self.publish("ranking", target)
 
 

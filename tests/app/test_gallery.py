@@ -1,5 +1,7 @@
 """The gallery: what is listed, what the browser is sent, what a label moves and what it must not move."""
 
+import time
+
 import numpy as np
 import pytest
 from galaxies import COUNT, UNREADABLE, fresh_store, make_survey
@@ -7,7 +9,7 @@ from galaxies import COUNT, UNREADABLE, fresh_store, make_survey
 from app import tabs
 from app.frames import unpack
 from app.gallery import GalleryView
-from app.listing import PAGE
+from app.listing import PAGE, Listing
 from app.state import State
 from engine.data.stretch import Stretch
 
@@ -260,7 +262,8 @@ def test_a_restored_cursor_is_kept(store):
 
 
 @pytest.mark.parametrize("message", [
-    {"type": "label", "row": "x", "value": "yes", "token": 1}, {"type": "label", "row": 10**9, "value": "yes", "token": 1},
+    {"type": "label", "row": "x", "value": "yes", "token": 1},
+    {"type": "label", "row": 10**9, "value": "yes", "token": 1},
     {"type": "tab", "tab": "no such"}, {"type": "nonsense"}, {}, {"type": "similar", "row": None},
 ])
 def test_what_makes_no_sense_is_ignored(session, store, message):
@@ -277,11 +280,10 @@ def test_another_stretch_redraws_the_pictures(session, store):
     assert header["pictured"] == list(range(5)) and pictures[0] != store.thumbnails([0])[0]
 
 
-def test_four_million_selected_are_shown_at_once(store, monkeypatch):
-    import time
-
-    listing_time = time.perf_counter()
+def test_four_million_selected_are_paged_without_sorting_them_all():
     rows = np.arange(4_000_000)
-    listing = tabs.Listing.by(rows, np.random.default_rng(0).random(len(rows), np.float32))
-    listing.page(0)
-    assert time.perf_counter() - listing_time < 2.0
+    values = np.random.default_rng(0).random(len(rows), np.float32)
+    started = time.perf_counter()
+    first = Listing.by(rows, values).page(0)
+    assert time.perf_counter() - started < 2.0  # 0.06 s on an idle core
+    np.testing.assert_array_equal(first, np.argsort(values, kind="stable")[:PAGE])

@@ -116,7 +116,8 @@ def test_positions_read_back_to_within_their_rounding(ra, dec):
 
 
 @pytest.mark.parametrize("ra, dec, ra_text, dec_text", [
-    (0.0, -0.00001, "00ʰ00ᵐ00.00ˢ", "−00°00′00.0″"), (359.9999999, 89.99999, "00ʰ00ᵐ00.00ˢ", "+90°00′00.0″"),
+    (0.0, -0.00001, "00ʰ00ᵐ00.00ˢ", "−00°00′00.0″"),
+    (359.9999999, 89.99999, "00ʰ00ᵐ00.00ˢ", "+90°00′00.0″"),
     (83.63308, 22.0145, "05ʰ34ᵐ31.94ˢ", "+22°00′52.2″"),
 ])
 def test_positions_as_people_write_them(ra, dec, ra_text, dec_text):
@@ -126,7 +127,8 @@ def test_positions_as_people_write_them(ra, dec, ra_text, dec_text):
 
 def test_unknown_positions_and_values():
     assert position(None, 1.0) is None and position(np.nan, 1.0) is None
-    assert [shown(v) for v in (None, float("nan"), True, 3, 0.1234567891, "a")] == ["–", "–", "yes", "3", "0.1234568", "a"]
+    values = (None, float("nan"), True, 3, 0.1234567891, "a")
+    assert [shown(v) for v in values] == ["–", "–", "yes", "3", "0.1234568", "a"]
 
 
 def test_times_are_local_to_the_minute():
