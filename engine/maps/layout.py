@@ -39,8 +39,8 @@ RADIUS = 10.0
 BULK = 98.0
 #: Fewer placed objects than this have no structure to unfold: they get their principal coordinates.
 FEWEST = 5
-#: UMAP: epochs up to, and above, so many objects (the defaults of umap-learn).
-EPOCHS = ((10_000, 500), (np.inf, 200))
+#: UMAP: objects up to which a survey is small, and the epochs of small and large ones (the defaults of umap-learn).
+SMALL, EPOCHS_SMALL, EPOCHS_LARGE = 10_000, 500, 200
 #: t-SNE: epochs of early exaggeration and after it, and the exaggeration (the defaults of openTSNE).
 TSNE_EPOCHS = (250, 500)
 EXAGGERATION = 12.0
@@ -189,10 +189,10 @@ def _umap(task: Task) -> tuple[np.ndarray, dict]:
     near = nearest_neighbours(task.survey, task.representation, k=task.neighbours - 1, device=task.device,
                               progress=task.progress)
     indices, distances = _compact(near.indices, near.distances, rows)
-    settings["epochs"] = next(epochs for limit, epochs in EPOCHS if len(rows) <= limit)
+    epochs = EPOCHS_SMALL if len(rows) <= SMALL else EPOCHS_LARGE
     with _third_party_warnings():
-        xy = _optimise_umap(indices, distances, start, task, settings["epochs"])
-    return _placed(xy, rows, len(task.survey)), settings
+        xy = _optimise_umap(indices, distances, start, task, epochs)
+    return _placed(xy, rows, len(task.survey)), {**settings, "epochs": epochs}
 
 
 def _optimise_umap(indices, distances, start, task: Task, epochs: int) -> np.ndarray:

@@ -51,7 +51,7 @@ def inside(points: TileIndex | np.ndarray, polygon: np.ndarray) -> np.ndarray:
         If the polygon is no list of finite pairs.
     """
     ring = _ring(polygon)
-    x0, y0, x1, y1 = *ring.min(axis=0), *ring.max(axis=0)
+    (x0, y0), (x1, y1) = ring.min(axis=0), ring.max(axis=0)
     if len(ring) < 3 or x0 == x1 or y0 == y1:
         return np.empty(0, np.int64)
     x, y, ranges = _near(points, x0, x1, y0, y1)
@@ -73,7 +73,7 @@ def box(points: TileIndex | np.ndarray, x0: float, x1: float, y0: float, y1: flo
     (n,) int64
         Ascending.
     """
-    x0, x1, y0, y1 = *sorted((float(x0), float(x1))), *sorted((float(y0), float(y1)))
+    (x0, x1), (y0, y1) = sorted((float(x0), float(x1))), sorted((float(y0), float(y1)))
     if isinstance(points, TileIndex):
         return points.rows_in(x0, x1, y0, y1)
     x, y = np.asarray(points, np.float64).T

@@ -215,7 +215,8 @@ def _plain(values: pa.Array) -> pa.Array:
 def _provenance(survey: Survey, count: int, asked: dict) -> dict[str, str | int]:
     """Where the catalogue comes from; keys fit FITS."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    meta = {"origin": f"Skysieve {version()}", "survey": survey.name, "created": now, "objects": count}
+    meta: dict[str, str | int] = {
+        "origin": f"Skysieve {version()}", "survey": survey.name, "created": now, "objects": count}
     return meta | {key[:KEYWORD]: value for key, value in asked.items() if value is not None}
 
 
@@ -277,7 +278,8 @@ def _for_fits(table: pa.Table) -> tuple[pa.Table, list[str]]:
     A FITS truth value cannot be missing: a column of them with gaps becomes 1, 0 and null. Names are ASCII, and
     different even when case is ignored, as FITS does.
     """
-    escaped, taken = [], set()
+    escaped: list[str] = []
+    taken: set[str] = set()
     fields, arrays = [], []
     for field, values in zip(table.schema, table.columns):
         if pa.types.is_boolean(field.type) and values.null_count:
