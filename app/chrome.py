@@ -9,10 +9,22 @@ HERE = Path(__file__).parent
 
 #: Every key, by where it works.
 KEYS = {
-    "Map": {"L": "lasso (or hold Shift and drag)", "B": "box", "V": "pan", "F": "whole layout", "wheel": "zoom",
-            "click": "look at the nearest object", "Esc": "clear the selection"},
-    "Gallery": {"← ↑ → ↓": "move; never labels", "[ ]": "page back, forward", "Enter": "open the object", "S": "more like this",
-                "R": "next suggestions"},
+    "Map": {
+        "L": "lasso (or hold Shift and drag)",
+        "B": "box",
+        "V": "pan",
+        "F": "whole layout",
+        "wheel": "zoom",
+        "click": "look at the nearest object",
+        "Esc": "clear the selection",
+    },
+    "Gallery": {
+        "← ↑ → ↓": "move; never labels",
+        "[ ]": "page back, forward",
+        "Enter": "open the object",
+        "S": "more like this",
+        "R": "next suggestions",
+    },
     "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
     "Page": {"?": "this list", "Esc": "close"},
 }

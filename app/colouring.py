@@ -222,7 +222,11 @@ def warm() -> None:
         xy = np.random.default_rng(0).random((10, 2)).astype(np.float32)
         points, view = Points(TileIndex.build(xy)), View(0, 0, 1, 1, 24, 24)
         region.inside(points.index, np.array([[0, 0], [1, 0], [0, 1]]))
-        for values in (None, Values("x", "number", xy[:, 0].copy()), Values("k", "category", np.zeros(10, np.int8), ("a",))):
+        for values in (
+            None,
+            Values("x", "number", xy[:, 0].copy()),
+            Values("k", "category", np.zeros(10, np.int8), ("a",)),
+        ):
             colouring = Colouring(values, dark=True)
             picture = colouring.draw(points, colouring.column(points), view, radius=2)
         with_selection(picture, picture)

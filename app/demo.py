@@ -43,7 +43,11 @@ def prepared() -> Path:
 
 
 def _run(*arguments: str) -> None:
-    status = subprocess.run([sys.executable, "-m", "engine", *arguments], stdout=subprocess.DEVNULL, check=False).returncode
+    status = subprocess.run(
+        [sys.executable, "-m", "engine", *arguments], stdout=subprocess.DEVNULL, check=False
+    ).returncode
     if status:
-        raise UserError(f"the demo survey could not be made (`{arguments[0]}` ended with status {status})",
-                        f"free some space or delete {place()}, then start again")
+        raise UserError(
+            f"the demo survey could not be made (`{arguments[0]}` ended with status {status})",
+            f"free some space or delete {place()}, then start again",
+        )

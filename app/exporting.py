@@ -31,17 +31,35 @@ class ExportDialog:
         self.state, self.store = state, store
         self._work = Background(pn.state.curdoc)
         self._what = pmui.RadioBoxGroup(label="What", options=[SELECTION], value=SELECTION, margin=(0, 0, 8, 0))
-        self._format = pmui.Select(label="Format", options=FORMATS, value=".fits", size="small", margin=(8, 0),
-                                   sizing_mode="stretch_width")
+        self._format = pmui.Select(
+            label="Format", options=FORMATS, value=".fits", size="small", margin=(8, 0), sizing_mode="stretch_width"
+        )
         self._name = pmui.TextInput(label="File name", size="small", margin=(8, 0), sizing_mode="stretch_width")
         self._write = pmui.Button(label="Write to exports/", color="primary", variant="contained", margin=(8, 8, 0, 0))
-        self._download = pn.widgets.FileDownload(callback=self._bytes, filename="objects.fits", button_type="light",
-                                                 label="Download", auto=True, margin=(8, 0, 0, 0), width=140)
+        self._download = pn.widgets.FileDownload(
+            callback=self._bytes,
+            filename="objects.fits",
+            button_type="light",
+            label="Download",
+            auto=True,
+            margin=(8, 0, 0, 0),
+            width=140,
+        )
         self._said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(12, 0, 0, 0))
         self._dialog = pmui.Dialog(
-            pn.Column(self._what, self._name, self._format, pn.Row(self._write, self._download, margin=0), self._said,
-                      width=380, margin=8),
-            title="Export a catalogue", show_close_button=True, close_on_click=True)
+            pn.Column(
+                self._what,
+                self._name,
+                self._format,
+                pn.Row(self._write, self._download, margin=0),
+                self._said,
+                width=380,
+                margin=8,
+            ),
+            title="Export a catalogue",
+            show_close_button=True,
+            close_on_click=True,
+        )
         self._write.on_click(lambda event: self._start())
         for widget in (self._what, self._name, self._format):
             widget.param.watch(lambda event: self._named(), "value")
@@ -90,8 +108,12 @@ class ExportDialog:
     def _start(self) -> None:
         path = self.store.survey.path / "exports" / f"{_plain(self._name.value)}{self._format.value}"
         self._say("Writing …")
-        self._work.run("export", lambda: self._export(_unused(path), overwrite=False),
-                       lambda written: self._say(f"Wrote <b>{written}</b>"), lambda error: self._say(str(error), bad=True))
+        self._work.run(
+            "export",
+            lambda: self._export(_unused(path), overwrite=False),
+            lambda written: self._say(f"Wrote <b>{written}</b>"),
+            lambda error: self._say(str(error), bad=True),
+        )
 
     def _bytes(self) -> io.BytesIO:
         with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +126,9 @@ class ExportDialog:
 
     def _say(self, text: str, *, bad: bool = False) -> None:
         colour = "--no" if bad else "--text"
-        self._said.object = f"<div style='font: 13px/1.5 var(--font); color: var({colour}); overflow-wrap: anywhere'>{text}</div>"
+        self._said.object = (
+            f"<div style='font: 13px/1.5 var(--font); color: var({colour}); overflow-wrap: anywhere'>{text}</div>"
+        )
 
     def close(self) -> None:
         """End what belongs to the session."""

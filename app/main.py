@@ -54,16 +54,42 @@ class Session:
     # -- what the page is made of --------------------------------------------------------------------------------------
 
     def _page(self) -> pmui.Page:
-        drawer = pn.Column(self.inspector.panel(), css_classes=["inspector-drawer"], margin=0, visible=self.state.param.inspecting,
-                           styles={"position": "absolute", "right": "0", "top": "0", "bottom": "0", "z-index": "4",
-                                   "width": "min(420px, 100%)", "overflow": "auto", "background": "var(--panel)",
-                                   "border-left": "1px solid var(--line)"})
-        centre = pn.Column(self.map.panel(), drawer, sizing_mode="stretch_both", margin=0, styles={"position": "relative"})
+        drawer = pn.Column(
+            self.inspector.panel(),
+            css_classes=["inspector-drawer"],
+            margin=0,
+            visible=self.state.param.inspecting,
+            styles={
+                "position": "absolute",
+                "right": "0",
+                "top": "0",
+                "bottom": "0",
+                "z-index": "4",
+                "width": "min(420px, 100%)",
+                "overflow": "auto",
+                "background": "var(--panel)",
+                "border-left": "1px solid var(--line)",
+            },
+        )
+        centre = pn.Column(
+            self.map.panel(), drawer, sizing_mode="stretch_both", margin=0, styles={"position": "relative"}
+        )
         page = pmui.Page(
-            header=self._header(), sidebar=[self.rail.panel()], main=[centre], contextbar=[self.gallery.panel()],
-            sidebar_width=RAIL, contextbar_width=GALLERY, contextbar_open=True, contextbar_variant="persistent",
-            contextbar_resizable=True, dark_theme=self.state.dark, theme_config=palette(), sx=page_style(),
-            busy_indicator=None, meta=Meta(title=f"{self.store.survey.name} · Skysieve"))
+            header=self._header(),
+            sidebar=[self.rail.panel()],
+            main=[centre],
+            contextbar=[self.gallery.panel()],
+            sidebar_width=RAIL,
+            contextbar_width=GALLERY,
+            contextbar_open=True,
+            contextbar_variant="persistent",
+            contextbar_resizable=True,
+            dark_theme=self.state.dark,
+            theme_config=palette(),
+            sx=page_style(),
+            busy_indicator=None,
+            meta=Meta(title=f"{self.store.survey.name} · Skysieve"),
+        )
         page.link(self.state, dark_theme="dark")
         return page
 
@@ -71,12 +97,32 @@ class Session:
         survey = self.store.survey
         name = pn.pane.HTML(
             f"<div class='name' title='{_escaped(str(survey.path))}'><b>{_escaped(survey.name)}</b>"
-            f"<span>{self.store.n:,} objects</span></div>", margin=(0, 8, 0, 0), align="center", stylesheets=[_NAME])
-        self._layout = pmui.Select(label="Layout", options=self.store.layouts(), value=self.state.layout or None, size="small",
-                                   width=210, margin=(0, 4), align="center", variant="outlined", visible=bool(self.store.layouts()))
+            f"<span>{self.store.n:,} objects</span></div>",
+            margin=(0, 8, 0, 0),
+            align="center",
+            stylesheets=[_NAME],
+        )
+        self._layout = pmui.Select(
+            label="Layout",
+            options=self.store.layouts(),
+            value=self.state.layout or None,
+            size="small",
+            width=210,
+            margin=(0, 4),
+            align="center",
+            variant="outlined",
+            visible=bool(self.store.layouts()),
+        )
         self._layout.param.watch(lambda event: self.state.param.update(layout=event.new or ""), "value")
-        target = pmui.TextInput(label="Looking for", value=self.state.target, size="small", width=150, margin=(0, 4),
-                                variant="outlined", max_length=60)
+        target = pmui.TextInput(
+            label="Looking for",
+            value=self.state.target,
+            size="small",
+            width=150,
+            margin=(0, 4),
+            variant="outlined",
+            max_length=60,
+        )
         target.param.watch(self._retarget, "value")
         self.state.param.watch(lambda event: target.param.update(value=event.new), "target")
         return [name, self._layout, target, self.running, pn.Spacer(sizing_mode="stretch_width"), self.chrome]
@@ -118,11 +164,12 @@ class Session:
             self._without_layout()
 
     def _new_layouts(self, made: str) -> None:
+        """A layout was made: show it to who asked for it, and where there was none."""
         names = self.store.layouts()
         self._layout.param.update(options=names, visible=bool(names))
-        if made or not self.state.layout:
-            self.state.layout = made or first_layout(self.store)
-            self._layout.value = self.state.layout or None
+        if made and (self.rail.awaits_layout or not self.state.layout):
+            self.rail.awaits_layout = False
+            self.state.layout = self._layout.value = made
         self._without_layout()
 
     def _without_layout(self) -> None:
@@ -131,13 +178,18 @@ class Session:
             return
         job = self.store.jobs.current
         if job is not None:
-            self.map.overlay.status = {"title": f"{job.title} is being made", "text": job.stage or "starting …",
-                                       "progress": job.fraction or 0.0}
+            self.map.overlay.status = {
+                "title": f"{job.title} is being made",
+                "text": job.stage or "starting …",
+                "progress": job.fraction or 0.0,
+            }
         else:
             self.map.overlay.status = {
-                "title": "No layout yet", "action": "Make a UMAP",
+                "title": "No layout yet",
+                "action": "Make a UMAP",
                 "text": "A layout places objects that look alike near each other. It takes seconds for thousands of objects, "
-                        "minutes for millions, and you can go on meanwhile."}
+                "minutes for millions, and you can go on meanwhile.",
+            }
 
     # -- across reloads ------------------------------------------------------------------------------------------------
 
@@ -151,8 +203,12 @@ class Session:
         if not -1 <= self.state.cursor < self.store.n:
             self.state.cursor = -1
         if self.state.kept:
-            self._work.run("recall", lambda: selections.load(self.store.survey, self.state.kept), self._recalled,
-                           lambda error: self.state.param.update(kept=""))
+            self._work.run(
+                "recall",
+                lambda: selections.load(self.store.survey, self.state.kept),
+                self._recalled,
+                lambda error: self.state.param.update(kept=""),
+            )
 
     def _recalled(self, kept) -> None:
         with pn.io.hold():
@@ -166,9 +222,12 @@ class Session:
         if rows is None:
             self.state.kept = ""
             return
-        self._work.run("keep", lambda: selections.save(self.store.survey, selections.Selection.of(name, rows, how=how)),
-                       lambda saved: self.state.param.update(kept=name),
-                       lambda error: self.state.param.update(notice=("error", f"The selection was not kept: {error}")))
+        self._work.run(
+            "keep",
+            lambda: selections.save(self.store.survey, selections.Selection.of(name, rows, how=how)),
+            lambda saved: self.state.param.update(kept=name),
+            lambda error: self.state.param.update(notice=("error", f"The selection was not kept: {error}")),
+        )
 
     def close(self, session_context) -> None:
         """Let go of everything: `pmui.Page` and HoloViews would keep it for ever (measured, 6.5 MB a session)."""

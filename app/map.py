@@ -50,7 +50,8 @@ class MapView:
         self.state, self.store = state, store
         self.frames = 0
         self.overlay = Overlay(self._heard, sizing_mode="stretch_both")
-        self._work = Background(pn.state.curdoc)
+        self._document = pn.state.curdoc
+        self._work = Background(self._document)
         self._figure = None
         self._placed: Placed | None = None
         self._base: Points | None = None
@@ -74,7 +75,8 @@ class MapView:
                 xaxis=None,
                 yaxis=None,
                 toolbar=None,
-                show_frame=False, border=0,
+                show_frame=False,
+                border=0,
                 lod={"timeout": 20},
                 default_tools=["pan", "wheel_zoom"],
                 active_tools=["wheel_zoom", "pan"],
@@ -150,9 +152,10 @@ class MapView:
     def _look_at(self, view: tuple[float, float, float, float]) -> tuple[tuple, tuple]:
         """Move the axes; the picture follows."""
         ranges = (view[0], view[2]), (view[1], view[3])
-        if self._figure is not None:
-            self._figure.x_range.update(start=ranges[0][0], end=ranges[0][1])
-            self._figure.y_range.update(start=ranges[1][0], end=ranges[1][1])
+        figure = self._figure
+        if figure is not None:
+            self._change(lambda: figure.x_range.update(start=ranges[0][0], end=ranges[0][1]))
+            self._change(lambda: figure.y_range.update(start=ranges[1][0], end=ranges[1][1]))
         self._range.update(x_range=ranges[0], y_range=ranges[1])
         return ranges
 
@@ -195,6 +198,8 @@ class MapView:
 
     def _recolour(self) -> None:
         name, target, dark = self.state.colour, self.state.target, self.state.dark
+        if self._figure is not None:
+            self._change(self._tint)
         if name == "density":
             self._set_colouring(Colouring(None, dark=dark))
         else:
@@ -245,11 +250,8 @@ class MapView:
         self._members = None if rows is None else Points.of_rows(self._placed.index, rows)
         self._columns[1] = self._members and self._colouring.column(self._members)
         outline = how.get("polygon") if rows is not None and how.get("layout") == self._placed.name else None
-        self._sources["outline"].data = (
-            _NO_GLYPHS["outline"]
-            if outline is None
-            else {"xs": [np.asarray(outline, np.float64)[:, 0]], "ys": [np.asarray(outline, np.float64)[:, 1]]}
-        )
+        x, y = ([], []) if outline is None else ([axis] for axis in np.array(outline, np.float64).T)
+        self._glyph("outline", xs=x, ys=y)
         self._redraw()
 
     def _drawn(self, event: SelectionGeometry) -> None:
@@ -277,7 +279,7 @@ class MapView:
         self._mark_labels()
         self._hint()
         self._mark_one("cursor", self.state.cursor)
-        self._sources["hovered"].data = _NO_GLYPHS["hovered"]
+        self._mark_one("hovered", -1)
 
     def _at(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions of some objects that have one."""
@@ -293,12 +295,7 @@ class MapView:
         (x, y), known = self._at(rows)
         colours, shown = theme(self.state.dark), codes[known]
         palette = {1: colours.yes, 2: colours.no, 3: colours.unsure, 4: colours.accent}
-        self._sources["labels"].data = {
-            "x": x,
-            "y": y,
-            "marker": [MARKS[c] for c in shown],
-            "colour": [palette[c] for c in shown],
-        }
+        self._glyph("labels", x=x, y=y, marker=[MARKS[c] for c in shown], colour=[palette[c] for c in shown])
 
     def _hint(self) -> None:
         if self._placed is None:
@@ -309,13 +306,23 @@ class MapView:
             else np.zeros(0, np.int64)
         )
         (x, y), _ = self._at(rows)
-        self._sources["hints"].data = {"x": x, "y": y}
+        self._glyph("hints", x=x, y=y)
 
     def _mark_one(self, name: str, row: int) -> None:
         if self._placed is None:
             return
         (x, y), _ = self._at(np.array([row] if row >= 0 else [], np.int64))
-        self._sources[name].data = {"x": x, "y": y}
+        self._glyph(name, x=x, y=y)
+
+    def _glyph(self, name: str, **data) -> None:
+        self._change(partial(setattr, self._sources[name], "data", data))
+
+    def _change(self, change) -> None:
+        """Change the figure: Bokeh wants the document's lock, which messages of components come without."""
+        if self._document is None or self._figure is None:
+            change()
+        else:
+            self._document.add_next_tick_callback(change)
 
     # -- the figure and the page ---------------------------------------------------------------------------------------
 
@@ -325,17 +332,11 @@ class MapView:
         if figure is self._figure:
             return
         self._figure = figure
-        figure.update(outline_line_color=None, border_fill_alpha=0, background_fill_alpha=0)  # the page's ground shows
-        figure.stylesheets = [InlineStyleSheet(css=".bk-Canvas { --outline-width: 0px; }")]  # dotted while in focus, else
+        figure.update(outline_line_color=None)
+        figure.stylesheets = [
+            InlineStyleSheet(css=".bk-Canvas { --outline-width: 0px; }")
+        ]  # dotted while in focus, else
         lasso, box = LassoSelectTool(continuous=False, renderers=[]), BoxSelectTool(continuous=False, renderers=[])
-        for tool in (lasso, box):
-            tool.overlay.update(
-                line_color=theme(self.state.dark).accent,
-                line_width=1.5,
-                line_dash="solid",
-                fill_color=theme(self.state.dark).accent,
-                fill_alpha=0.08,
-            )
         figure.add_tools(lasso, box)
         self._tools = {"pan": figure.toolbar.active_drag, "lasso": lasso, "box": box}
         self._add_glyphs(figure)
@@ -347,38 +348,39 @@ class MapView:
         self._use_tool()
 
     def _add_glyphs(self, figure) -> None:
-        source, colours = self._sources, theme(self.state.dark)
-        figure.patches("xs", "ys", source=source["outline"], fill_alpha=0.0, line_color=colours.accent, line_width=1.5)
-        figure.scatter(
-            "x",
-            "y",
-            source=source["hints"],
-            marker="diamond",
-            size=15,
-            fill_alpha=0.0,
-            line_width=1.5,
-            line_color=colours.accent,
-        )
-        figure.scatter(
-            "x",
-            "y",
-            source=source["labels"],
-            marker="marker",
-            size=11,
-            fill_alpha=0.0,
-            line_color="colour",
-            line_width=2,
-        )
-        figure.scatter(
-            "x", "y", source=source["hovered"], size=14, fill_alpha=0.0, line_color=colours.text, line_width=1
-        )
-        figure.scatter(
-            "x", "y", source=source["cursor"], size=20, fill_alpha=0.0, line_color=colours.text, line_width=2
-        )
+        ring = {"fill_alpha": 0.0}
+        source = self._sources
+        self._glyphs = {
+            "outline": figure.patches("xs", "ys", source=source["outline"], line_width=1.5, **ring),
+            "hints": figure.scatter(
+                "x", "y", source=source["hints"], marker="diamond", size=15, line_width=1.5, **ring
+            ),
+            "labels": figure.scatter(
+                "x", "y", source=source["labels"], marker="marker", size=11, line_width=2, line_color="colour", **ring
+            ),
+            "hovered": figure.scatter("x", "y", source=source["hovered"], size=14, line_width=1, **ring),
+            "cursor": figure.scatter("x", "y", source=source["cursor"], size=20, line_width=2, **ring),
+        }
+        self._tint()
+
+    def _tint(self) -> None:
+        """Colour glyphs and tools for the theme."""
+        colours = theme(self.state.dark)
+        for name, colour in {
+            "outline": colours.accent,
+            "hints": colours.accent,
+            "hovered": colours.text,
+            "cursor": colours.text,
+        }.items():
+            self._glyphs[name].glyph.line_color = colour
+        for name in ("lasso", "box"):
+            self._tools[name].overlay.update(
+                line_color=colours.accent, line_width=1.5, line_dash="solid", fill_color=colours.accent, fill_alpha=0.08
+            )
 
     def _use_tool(self) -> None:
         if self._figure is not None:
-            self._figure.toolbar.active_drag = self._tools[self.overlay.tool]
+            self._change(partial(setattr, self._figure.toolbar, "active_drag", self._tools[self.overlay.tool]))
 
     def _nearest(self, x: float, y: float) -> int:
         """Row of the object within reach of the pointer, or -1."""

@@ -33,8 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{store.survey.name}: {store.n:,} objects, at {address}  (Ctrl-C stops)", flush=True)
     origins = [f"{host}:{args.port}" for host in ("localhost", "127.0.0.1", args.address)]
     try:
-        pn.serve({"/": lambda: page(store)}, address=args.address, port=args.port, websocket_origin=origins + args.origin,
-                 show=not args.no_browser, title=store.survey.name, verbose=False)
+        pn.serve(
+            {"/": lambda: page(store)},
+            address=args.address,
+            port=args.port,
+            websocket_origin=origins + args.origin,
+            show=not args.no_browser,
+            title=store.survey.name,
+            verbose=False,
+        )
     finally:
         store.jobs.stop()
     return 0
@@ -59,12 +66,19 @@ def page(store):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="launch.py", description="Sift a sky survey for what is rare, in the browser.")
+    parser = argparse.ArgumentParser(
+        prog="launch.py", description="Sift a sky survey for what is rare, in the browser."
+    )
     parser.add_argument("survey", nargs="?", type=Path, help="the survey's folder; a simulated one if not given")
     parser.add_argument("--port", type=int, default=5006)
     parser.add_argument("--address", default="127.0.0.1", help="where to listen (127.0.0.1: this machine only)")
-    parser.add_argument("--origin", action="append", default=[], metavar="HOST:PORT",
-                        help="another address the page is reached by, such as an SSH tunnel's")
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="another address the page is reached by, such as an SSH tunnel's",
+    )
     parser.add_argument("--no-browser", action="store_true", help="open no browser")
     return parser
 
@@ -88,8 +102,10 @@ def _require_free(address: str, port: int) -> None:
             raise UserError(f"{address} is not an address of this machine", "use --address 127.0.0.1") from error
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise UserError(f"port {port} is in use, perhaps by a Skysieve that runs already",
-                                f"stop it, or choose another with --port {port + 1}") from error
+                raise UserError(
+                    f"port {port} is in use, perhaps by a Skysieve that runs already",
+                    f"stop it, or choose another with --port {port + 1}",
+                ) from error
             if error.errno == errno.EACCES:
                 raise UserError(f"port {port} may not be used by you", "choose one above 1024 with --port") from error
             raise UserError(f"{address} is not an address of this machine", "use --address 127.0.0.1") from error

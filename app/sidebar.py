@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
@@ -68,8 +69,15 @@ def shown(job: Job) -> dict:
         parts = [f"done in {duration(job.seconds)}"]
     elif job.state in ("waiting", "cancelled"):
         parts = [job.state]
-    return {"number": job.number, "title": job.title, "state": job.state, "fraction": job.fraction,
-            "words": " · ".join(p for p in parts if p), "message": job.message, "command": job.command}
+    return {
+        "number": job.number,
+        "title": job.title,
+        "state": job.state,
+        "fraction": job.fraction,
+        "words": " · ".join(p for p in parts if p),
+        "message": job.message,
+        "command": job.command,
+    }
 
 
 def duration(seconds: float) -> str:
@@ -85,13 +93,27 @@ class Rail:
     def __init__(self, state: State, store: Store):
         self.state, self.store = state, store
         self._work = Background(pn.state.curdoc)
+        self.awaits_layout = False
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
-        self._colour = pmui.Select(label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0))
-        self._query = pmui.TextInput(label="Query", placeholder="mag_r < 21 and mean_dwarf > 0.5", size="small",
-                                     sizing_mode="stretch_width", margin=(4, 0))
-        self._name = pmui.TextInput(label="Keep selection as", placeholder="name, then Enter", size="small", disabled=True,
-                                    sizing_mode="stretch_width", margin=(4, 0))
+        self._colour = pmui.Select(
+            label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0)
+        )
+        self._query = pmui.TextInput(
+            label="Query or id",
+            placeholder="mag_r < 21 and label_dwarf == 'yes'",
+            size="small",
+            sizing_mode="stretch_width",
+            margin=(4, 0),
+        )
+        self._name = pmui.TextInput(
+            label="Keep selection as",
+            placeholder="name, then Enter",
+            size="small",
+            disabled=True,
+            sizing_mode="stretch_width",
+            margin=(4, 0),
+        )
         self._kept = pn.FlexBox(sizing_mode="stretch_width", margin=0, gap="4px")
         self.offer()
         self._colour.link(state, value="colour", bidirectional=True)
@@ -103,13 +125,32 @@ class Rail:
 
     def panel(self) -> pn.viewable.Viewable:
         """The rail."""
-        makers = pn.FlexBox(*[self._maker(method, title) for method, title in METHODS.items()], gap="4px", margin=0,
-                            sizing_mode="stretch_width")
-        out = pmui.Button(label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0))
+        makers = pn.FlexBox(
+            *[self._maker(method, title) for method, title in METHODS.items()],
+            gap="4px",
+            margin=0,
+            sizing_mode="stretch_width",
+        )
+        out = pmui.Button(
+            label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
+        )
         out.on_click(lambda event: self.export.open())
         return pn.Column(
-            self._colour, _head("Select"), self._query, self._name, self._kept, _head("Make a layout"), makers, self.jobs,
-            _head("Catalogue"), out, self.export.panel(), sizing_mode="stretch_width", margin=(16, 16), css_classes=["rail"])
+            self._colour,
+            _head("Select"),
+            self._query,
+            self._name,
+            self._kept,
+            _head("Make a layout"),
+            makers,
+            self.jobs,
+            _head("Catalogue"),
+            out,
+            self.export.panel(),
+            sizing_mode="stretch_width",
+            margin=(16, 16),
+            css_classes=["rail"],
+        )
 
     def close(self) -> None:
         """End what belongs to the session."""
@@ -124,11 +165,17 @@ class Rail:
         """Start the layout's job, after the representation's if there is none yet."""
         if not self.store.survey.representations:
             self.store.jobs.start("Representation", "embed")
+        self.awaits_layout = True
         self.store.jobs.start(f"{METHODS[method]} layout", "layout", "--method", method)
 
     def _maker(self, method: str, title: str) -> pmui.Button:
-        button = pmui.Button(label=title, variant="outlined", size="small", margin=0,
-                             description=f"python -m engine layout … --method {method}")
+        button = pmui.Button(
+            label=title,
+            variant="outlined",
+            size="small",
+            margin=0,
+            description=f"python -m engine layout … --method {method}",
+        )
         button.on_click(lambda event: self.make_layout(method))
         return button
 
@@ -144,7 +191,14 @@ class Rail:
             self._query.helper_text = f"{len(rows):,} of {self.store.n:,} objects"
             self.state.select(rows, kind="query", query=query)
 
-        self._work.run("query", lambda: select(self.store.survey, query), found, self._refused)
+        self._work.run("query", lambda: self._find(query), found, self._refused)
+
+    def _find(self, text: str) -> np.ndarray:
+        """Rows that meet a query, or those of ids with commas between."""
+        try:
+            return self.store.survey.rows(part.strip() for part in text.split(","))
+        except UserError:
+            return select(self.store.survey, text)
 
     def _refused(self, error: UserError) -> None:
         self._query.param.update(error_state=True, helper_text=str(error))
@@ -167,8 +221,9 @@ class Rail:
         self.store.publish("selections", name)
 
     def _show_kept(self) -> None:
-        self._kept.objects = [self._chip(kept.name) for kept in selections.listing(self.store.survey)
-                              if not kept.name.startswith(OWN)]
+        self._kept.objects = [
+            self._chip(kept.name) for kept in selections.listing(self.store.survey) if not kept.name.startswith(OWN)
+        ]
 
     def _chip(self, name: str) -> pmui.Chip:
         chip = pmui.Chip(object=name, size="small", variant="outlined", margin=0)
@@ -179,8 +234,12 @@ class Rail:
         def found(kept) -> None:
             self.state.select(kept.rows, **{**kept.how, "name": name})
 
-        self._work.run("recall", lambda: selections.load(self.store.survey, name), found,
-                       lambda error: self.state.param.update(notice=("error", str(error))))
+        self._work.run(
+            "recall",
+            lambda: selections.load(self.store.survey, name),
+            found,
+            lambda error: self.state.param.update(notice=("error", str(error))),
+        )
 
     def heard(self, kind: str) -> None:
         """React to a change in the store."""
@@ -193,5 +252,9 @@ class Rail:
 
 
 def _head(text: str) -> pn.pane.HTML:
-    return pn.pane.HTML(f"<h4>{text}</h4>", margin=(12, 0, 0, 0), sizing_mode="stretch_width",
-                        stylesheets=["h4 { margin: 0; font: 600 12px/20px var(--font); color: var(--muted); }"])
+    return pn.pane.HTML(
+        f"<h4>{text}</h4>",
+        margin=(12, 0, 0, 0),
+        sizing_mode="stretch_width",
+        stylesheets=["h4 { margin: 0; font: 600 12px/20px var(--font); color: var(--muted); }"],
+    )

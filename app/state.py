@@ -23,7 +23,8 @@ RESTORED = {
     "tab": "tab",
     "sort": "sort",
     "cursor": "object",
-    "view": "view", "kept": "selection",
+    "view": "view",
+    "kept": "selection",
     "dark": "dark",
 }
 

@@ -153,6 +153,7 @@ class Store:
         self.jobs = Jobs(self.survey.path, on_change=partial(self.publish, "jobs"), on_done=self._job_done)
         self._lock = threading.RLock()
         self._worker = Latest("skysieve-store")
+        self._fitter = Latest("skysieve-fit")
         self._subscribers: list[tuple[Callable, object]] = []
         self._placed: dict[str, Placed] = {}
         self._values: OrderedDict[str, Values] = OrderedDict()
@@ -209,8 +210,10 @@ class Store:
             self._values.clear()
             self._interests.clear()
             self._thumbnails = self.survey.thumbnails
-        for kind in ("layouts", "pictures", "scores"):
+        for kind in ("pictures", "scores"):
             self.publish(kind)
+        if command == "layout" and self.layouts():
+            self.prepare(self.layouts()[0])
 
     # -- layouts -------------------------------------------------------------------------------------------------------
 
@@ -435,8 +438,13 @@ class Store:
             interest.sync()
             self._keep_ranking(interest, target)
             if interest.needs_refit():
-                interest.refit()
-                self._keep_ranking(interest, target)
+                self._fitter.submit(f"fit {target}", partial(self._fit, target))
+
+    def _fit(self, target: str) -> None:
+        """Fit the hyper-parameters anew, in a thread of its own: labels go on being ranked by the old ones meanwhile."""
+        with self._reporting():
+            self.interest(target).refit()
+            self.rerank(target)
 
     def _keep_ranking(self, interest, target: str) -> None:
         suggested = np.asarray(interest.next_rows(min(SUGGESTED, self.n)), np.int64)

@@ -1,4 +1,4 @@
-"""Colours and their meaning, once for Python and CSS: dark and light, one accent, scales safe for colour-blind readers."""
+"""Colours and their meaning, once for Python and CSS: two themes, one accent, scales safe for colour-blind readers."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -28,10 +28,13 @@ class Theme:
     unknown: str  # objects without a value
     density: tuple[str, ...]  # sparse → dense
 
-    def css(self) -> str:
+    def variables(self) -> dict[str, str]:
         """The colours as CSS variables."""
-        plain = {k: v for k, v in vars(self).items() if isinstance(v, str) and v.startswith("#")}
-        return ";".join(f"--{name.replace('_', '-')}:{value}" for name, value in plain.items())
+        return {
+            f"--{name.replace('_', '-')}": value
+            for name, value in vars(self).items()
+            if isinstance(value, str) and value.startswith("#")
+        }
 
 
 DARK = Theme(
@@ -67,7 +70,7 @@ LIGHT = Theme(
     density=("#b9cbe2", "#85a9d0", "#4f82b5", "#2d5c95", "#173a6b", "#081a38"),
 )
 
-#: Okabe and Ito's eight first (safe for the common kinds of colour blindness), then Tol's muted set, lightened for dark.
+#: Okabe and Ito's first (safe for the common kinds of colour blindness), then Tol's muted set, lightened for dark.
 CATEGORY = (
     "#56b4e9",
     "#e69f00",
@@ -76,14 +79,14 @@ CATEGORY = (
     "#e8743b",
     "#cc79a7",
     "#5b8def",
-    "#c7ccd6",
+    "#9d7fe0",
     "#88ccee",
     "#ddcc77",
     "#aa4499",
     "#44aa99",
     "#cc6677",
     "#999933",
-    "#9d7fe0",
+    "#c7ccd6",
     "#77aadd",
     "#ee8866",
     "#bbcc33",
@@ -104,9 +107,9 @@ def density_scale(dark: bool) -> np.ndarray:
 
 
 @cache
-def value_scale(dark: bool, diverging: bool = False) -> np.ndarray:
-    """Colours for numbers, (L, 3) uint8: viridis without the end that would vanish in the ground; plasma for learners' scores."""
-    palette = Plasma256 if diverging else Viridis256
+def value_scale(dark: bool, learned: bool = False) -> np.ndarray:
+    """Colours for numbers, (L, 3) uint8: viridis, or plasma, without the end that would vanish in the ground."""
+    palette = Plasma256 if learned else Viridis256
     part = palette[36:] if dark else palette[:232]
     return np.array([rgb(c) for c in part], np.uint8)
 
@@ -124,28 +127,57 @@ FONT = "Inter, Roboto, system-ui, -apple-system, 'Segoe UI', sans-serif"
 
 def palette() -> dict:
     """Colours and sizes of the Material widgets, for `panel_material_ui.Page`."""
-    return {shown.name: {
+    return {shown.name: _palette(shown) for shown in (DARK, LIGHT)}
+
+
+def _palette(shown: Theme) -> dict:
+    return {
         "palette": {
             "primary": {"main": shown.accent, "contrastText": shown.on_accent},
-            "error": {"main": shown.no}, "success": {"main": shown.yes}, "warning": {"main": shown.unsure},
-            "background": {"default": shown.ground, "paper": shown.panel}, "divider": shown.line,
+            "error": {"main": shown.no},
+            "success": {"main": shown.yes},
+            "warning": {"main": shown.unsure},
+            # figures take "paper" as their ground; everything else that Material calls paper is coloured below
+            "background": {"default": shown.ground, "paper": shown.ground},
+            "divider": shown.line,
             "text": {"primary": shown.text, "secondary": shown.muted},
         },
         "typography": {"fontSize": 13, "fontFamily": FONT, "button": {"textTransform": "none"}},
         "shape": {"borderRadius": 6},
-    } for shown in (DARK, LIGHT)}
+        "components": {
+            "MuiPaper": {"styleOverrides": {"root": {"backgroundImage": "none", "backgroundColor": shown.panel}}},
+            "MuiMenuItem": {"styleOverrides": {"root": {"fontSize": 13}}},
+            "MuiListSubheader": {
+                "styleOverrides": {
+                    "root": {"lineHeight": "28px", "fontSize": 12, "fontWeight": 600, "backgroundColor": shown.panel}
+                }
+            },
+        },
+    }
+
+
+#: Height of the top bar, pixels.
+BAR = 52
 
 
 def page_style() -> dict:
-    """Style of the page: the variables every view draws with, a thin header, and no frames."""
-    style = {f"&.mui-{shown.name}": {**{f"--{k.replace('_', '-')}": v for k, v in vars(shown).items()
-                                        if isinstance(v, str) and v.startswith("#")},
-                                     "colorScheme": shown.name} for shown in (DARK, LIGHT)}
+    """Style of the page: the variables every view draws with, a thin bar at the top, and no frames."""
+    style = {f"&.mui-{shown.name}": {**shown.variables(), "colorScheme": shown.name} for shown in (DARK, LIGHT)}
+    bar = {
+        "minHeight": f"{BAR}px !important",
+        "height": f"{BAR}px",
+        "padding": "0 12px !important",
+        "margin": "0 !important",
+    }
     return style | {
         "--font": FONT,
-        "& .MuiToolbar-root": {"minHeight": "48px !important", "height": "48px", "padding": "0 12px !important", "margin": "0 !important"},
-        "& .MuiAppBar-root": {"backgroundColor": "var(--panel) !important", "color": "var(--text) !important", "boxShadow": "none",
-                              "borderBottom": "1px solid var(--line)", "backgroundImage": "none !important"},
-        "& .MuiDrawer-paper": {"backgroundColor": "var(--panel)", "backgroundImage": "none", "borderColor": "var(--line)"},
+        "& .MuiToolbar-root": bar,
+        "& .MuiAppBar-root": {
+            "backgroundColor": "var(--panel) !important",
+            "color": "var(--text) !important",
+            "boxShadow": "inset 0 -1px var(--line)",
+            "height": f"{BAR}px",
+        },
+        "& .MuiDrawer-paper": {"backgroundColor": "var(--panel)", "borderColor": "var(--line)"},
         "& main": {"backgroundColor": "var(--ground) !important", "minWidth": 0},
     }
