@@ -1,0 +1,150 @@
+"""The paths a person waits for, each beside what a peer does for the same answer."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from tests.bench.measure import Figure, compare
+
+
+def galaxies(n: int, dimension: int, seed: int = 0) -> np.ndarray:
+    """Features like a representation's: a bent 12-dimensional sheet with noise, (n, dimension) float32, standardised."""
+    rng = np.random.default_rng(seed)
+    inner = rng.normal(size=(n, 12)).astype(np.float32)
+    turn = rng.normal(size=(12, dimension)).astype(np.float32)
+    x = inner @ turn + np.sin(inner[:, :1] * 2) @ rng.normal(size=(1, dimension)).astype(np.float32)
+    x += 0.3 * rng.standard_normal((n, dimension), np.float32)
+    return (x - x.mean(0)) / x.std(0)
+
+
+def label_to_ranking(full: bool) -> list[Figure]:
+    """One more label: new mean and sd over the survey, against refitting and predicting as Protege does."""
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+
+    from engine.learning.kernels import Kernel
+    from engine.learning.posterior import Posterior
+
+    n, labels = (1_000_000 if full else 100_000), 200
+    x = galaxies(n, 40)
+    rng = np.random.default_rng(1)
+    rows = rng.choice(n, labels + 1, replace=False)
+    y = (x[rows, 0] > 1).astype(float)
+    kernel = Kernel("matern", variance=1.0, length=6.0, noise=0.05)
+    ours = Posterior(x, kernel)
+    ours.extend(rows[:-1], y[:-1])
+
+    def append():
+        if len(ours) > labels:
+            ours.pop()
+        ours.append(rows[-1], y[-1])
+        return ours.mean, ours.sd
+
+    def refit():
+        model = GaussianProcessRegressor(Matern(length_scale=6.0, nu=1.5) + WhiteKernel(0.05), optimizer=None).fit(x[rows], y)
+        parts = [model.predict(x[a : a + 20_000], return_std=True) for a in range(0, n, 20_000)]
+        return tuple(np.concatenate(p) for p in zip(*parts))
+
+    def agree(mine, theirs):
+        error = max(np.abs(a - b).max() for a, b in zip(mine, theirs))
+        assert error < 1e-3, error
+        return f"largest difference of mean and sd {error:.0e}"
+
+    return [compare(f"a label → mean and sd of {n:,} objects (200 labels, 40 components; ours includes an undo)",
+                    f"scikit-learn {version('scikit-learn')} GPR refit (hyper-parameters kept) + predict",
+                    append, refit, agree, pairs=3)]
+
+
+def lasso(full: bool) -> list[Figure]:
+    """Which points a lasso holds."""
+    import shapely
+
+    from engine.maps.tiles import TileIndex
+    from engine.search.region import inside
+
+    n = 10_000_000 if full else 1_000_000
+    xy = np.random.default_rng(2).normal(size=(n, 2)).astype(np.float32)
+    angle = np.linspace(0, 2 * np.pi, 500, endpoint=False)
+    polygon = np.column_stack([np.cos(angle), np.sin(angle)]) * (1 + 0.15 * np.sin(9 * angle))[:, None]
+    index = TileIndex.build(xy)
+    shape = shapely.Polygon(polygon)
+    shapely.prepare(shape)
+
+    def same(mine, theirs):
+        theirs = np.flatnonzero(theirs)
+        assert np.array_equal(np.sort(mine), theirs)
+        return f"the same {len(theirs):,} members"
+
+    return [compare(f"lasso of 500 vertices over {n:,} points", f"shapely {version('shapely')} contains_xy, prepared",
+                    lambda: inside(index, polygon), lambda: shapely.contains_xy(shape, xy[:, 0], xy[:, 1]), same)]
+
+
+def map_frame(full: bool) -> list[Figure]:
+    """One frame of the map, whole and zoomed to 0.1 % of the area."""
+    import datashader as ds
+    import pandas as pd
+
+    from app.raster import Points, View, aggregate
+    from engine.maps.tiles import TileIndex
+
+    n = 10_000_000 if full else 1_000_000
+    xy = np.random.default_rng(3).normal(size=(n, 2)).astype(np.float32)
+    frame = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
+    points = Points(TileIndex.build(xy))
+    half, small = 5.0, 5.0 * np.sqrt(1e-3)
+
+    def counts(mine, theirs):
+        assert np.array_equal(mine, theirs)
+        return "equal counts in every pixel"
+
+    figures = []
+    for words, r in (("whole layout", half), ("0.1 % of the area", small)):
+        view, canvas = View(-r, -r, r, r, 1000, 800), ds.Canvas(1000, 800, (-r, r), (-r, r))
+        figures.append(compare(f"map frame 1000×800, {n:,} points, {words}", f"datashader {version('datashader')} Canvas.points",
+                               lambda v=view: aggregate(points, v),
+                               lambda c=canvas: c.points(frame, "x", "y", ds.count()).values, counts, pairs=9))
+    return figures
+
+
+def reading(full: bool) -> list[Figure]:
+    """Cutouts out of an HDF5 file."""
+    from types import SimpleNamespace
+
+    from engine.data.hdf5 import Hdf5Rows
+
+    n = 50_000 if full else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cutouts.h5"
+        rng = np.random.default_rng(4)
+        with h5py.File(path, "w") as f:
+            f.create_dataset("images", data=rng.integers(0, 255, (n, 64, 64, 3), np.uint8), chunks=(64, 64, 64, 3))
+        import pyarrow as pa
+
+        survey = SimpleNamespace(
+            path=Path(folder), header={"pixels": {"dataset": "images", "bands": ["R", "G", "B"], "science": False,
+                                                  "layout": "NHWC"}},
+            arrow=lambda columns: pa.table({"pixels_index": np.arange(n, dtype=np.int32)}),
+            column=lambda name: np.arange(n, dtype=np.int32))
+        source = Hdf5Rows(survey, path)
+        rows = np.arange(n)
+
+        def one_by_one():
+            with h5py.File(path) as f:
+                return [np.moveaxis(f["images"][i], -1, 0).astype(np.float32) for i in range(n)]
+
+        def slabs():
+            return [cutout for a in range(0, n, 512) for cutout in source.read(rows[a : a + 512])]
+
+        def same(mine, theirs):
+            assert all(np.array_equal(a, b) for a, b in zip(mine[::97], theirs[::97]))
+            return "equal pixels"
+
+        return [compare(f"{n:,} cutouts 64×64×3 uint8 from HDF5, as float32 bands first", f"h5py {version('h5py')}, one row at a time",
+                        slabs, one_by_one, same)]
+
+
+#: Every figure, in the order of the table.
+ALL = (label_to_ranking, lasso, map_frame, reading)
