@@ -335,6 +335,7 @@ class Gallery {
   // -- cursor ---------------------------------------------------------------------------------------------------------
 
   setCursor(row, { tell = true, scroll = true } = {}) {
+    if (row >= 0 && this.strip.dataset.kind === "info") this.strip.hidden = true;
     if (this.index >= 0 && this.tiles[this.index]) {
       this.tiles[this.index].root.classList.remove("cursor");
       this.tiles[this.index].root.removeAttribute("aria-selected");

@@ -9,7 +9,6 @@ labelled through.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from functools import cached_property
 
@@ -243,50 +242,19 @@ class GalleryView:
 
     def _changing(self) -> dict:
         """What labels and rankings change on a page: marks, numbers, counts, the line above."""
-        target = self.state.target
+        wanted, target = self.wanted(), self.state.target
         codes = self.store.label_codes(target)
         counts = self.store.label_counts(target)
-        texts, captions = self._numbers()
+        texts, captions = tabs.numbers(self.store, wanted, self._listed, self._shown)
         return {"target": target, "codes": codes[self._shown], "texts": texts, "captions": captions,
-                "tabs": self._tabs(counts), "counts": counts, "line": self._line(counts), "stale": self._stale}
+                "tabs": self._tabs(counts), "counts": counts, "stale": self._stale,
+                "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" else ""}
 
     def _tabs(self, counts: dict[str, int]) -> list[dict]:
         selected = None if self.state.selection is None else len(self.state.selection)
         size = {"selection": selected, "labelled": sum(counts.values())}
         size.setdefault(self.state.tab, len(self._listed.listing))
         return [{"name": tab, "count": size.get(tab)} for tab in TABS]
-
-    def _line(self, counts: dict[str, int]) -> str:
-        if self.state.tab != "suggestions":
-            return ""
-        labelled = sum(counts.values())
-        if labelled == 0:
-            return ("No label yet: these objects are spread over the survey so that each kind is met early. "
-                    "Label some with y, n, u; the ranking starts with the first.")
-        parts = [f"{counts[v]:,} {v}" for v in ("yes", "no", "unsure") if counts.get(v)]
-        return f"{' · '.join(parts)} · {self._likely:,} more predicted likely"
-
-    def _numbers(self) -> tuple[list[str], list[str]]:
-        """For each tile: the number that is always shown, and what the hover adds."""
-        rows, tab, target = self._shown, self.state.tab, self.state.target
-        if tab == "similar":
-            return [f"{self._listed.scores.get(int(r), math.nan):.2f}" for r in rows], [""] * len(rows)
-        ranking = self.store.ranking(target) if tab == "suggestions" else None
-        if ranking is not None:
-            if not any(self.store.label_counts(target).values()):
-                return [""] * len(rows), [""] * len(rows)  # a prior says nothing about an object
-            mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
-            return ([f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain])
-        return self._sorted_numbers(rows, target), [self.state.sort.removeprefix("-")] * len(rows)
-
-    def _sorted_numbers(self, rows: np.ndarray, target: str) -> list[str]:
-        name = self.state.sort.removeprefix("-")
-        if not name or name == tabs.AT_RANDOM or self._listed.warning or not len(rows):
-            return [""] * len(rows)
-        values = self.store.values(name, target)
-        if values.kind == "category":
-            return [values.categories[k] if k >= 0 else "–" for k in values.array[rows]]
-        return [f"{v:.4g} {values.unit}".strip() if np.isfinite(v) else "–" for v in values.array[rows]]
 
     @cached_property
     def _orders(self) -> list[dict]:

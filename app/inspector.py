@@ -231,7 +231,7 @@ def shown(value) -> str:
 
 def scores(store, row: int, target: str) -> list[dict]:
     """What the learner and the stored scores say of one object."""
-    found = []
+    found: list[dict] = []
     ranking = store.ranking(target) if any(store.label_counts(target).values()) else None
     if ranking is not None:
         mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))

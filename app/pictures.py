@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -105,7 +106,7 @@ def band_calibration(calibration: Calibration, band: int) -> Calibration:
 
 def set_stretch(stretch: Stretch, changes: dict) -> Stretch:
     """Change some settings of a stretch, kept within their limits; what is not understood is left as it was."""
-    wanted = {}
+    wanted: dict[str, Any] = {}
     for name, (low, high) in (("softness", SOFTNESS), ("gain", GAIN)):
         try:
             value = float(changes[name])

@@ -1,4 +1,4 @@
-"""What each tab of the gallery lists: which objects, in which order, and what it says when it has none.
+"""What each tab of the gallery lists: which objects, in which order, with which numbers, and what it says without any.
 
 Works on the store's arrays and touches no session, so that a thread can do it: `list_objects` takes what is wanted as
 one frozen `Wanted` and returns one frozen `Listed`.
@@ -6,6 +6,7 @@ one frozen `Wanted` and returns one frozen `Listed`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -104,6 +105,47 @@ def likely(store, target: str) -> int:
     if ranking is None:
         return 0
     return int(np.count_nonzero((ranking.mean >= LIKELY) & (store.label_codes(target) == 0)))
+
+
+def summary(counts: dict[str, int], found: int) -> str:
+    """How far the hunt is: labels by value, and how many more objects are predicted likely."""
+    if not any(counts.values()):
+        return ("No label yet: these objects are spread over the survey so that each kind is met early. "
+                "Label some with y, n, u; the ranking starts with the first.")
+    parts = [f"{counts[v]:,} {v}" for v in VERDICTS if counts.get(v)]
+    return " · ".join([*parts, f"{found:,} more predicted likely"])
+
+
+def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray) -> tuple[list[str], list[str]]:
+    """What is written on the tiles of some listed objects.
+
+    Returns
+    -------
+    texts, captions : lists of str
+        The number that is always shown, and what the pointer adds.
+    """
+    nothing = [""] * len(rows)
+    if wanted.tab == "similar":
+        return [f"{listed.scores.get(int(r), math.nan):.2f}" for r in rows], nothing
+    ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" else None
+    if ranking is not None:
+        if not any(store.label_counts(wanted.target).values()):
+            return nothing, nothing  # a prior says nothing about an object
+        mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        return [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain]
+    return _sorted_numbers(store, wanted, listed, rows)
+
+
+def _sorted_numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray) -> tuple[list[str], list[str]]:
+    """The value that the objects are in the order of."""
+    name, nothing = wanted.sort.removeprefix("-"), [""] * len(rows)
+    if not name or name == AT_RANDOM or listed.warning or len(rows) == 0:
+        return nothing, nothing
+    values = store.values(name, wanted.target)
+    part = values.array[rows]
+    if values.kind == "category":
+        return [values.categories[k] if k >= 0 else "–" for k in part], [name] * len(rows)
+    return [f"{v:.4g} {values.unit}".strip() if np.isfinite(v) else "–" for v in part], [name] * len(rows)
 
 
 def _nothing(title: str, advice: str, *, waiting: bool = False) -> Listed:
