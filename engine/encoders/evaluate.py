@@ -107,6 +107,11 @@ def _components(encoder: Encoder, pixels: np.ndarray, calibration: Calibration, 
     return standard_components(vectors, np.ones(len(vectors), bool), 40)
 
 
+def main(data: str) -> None:
+    """Print the figures of every encoder side by side."""
+    found = pd.DataFrame({name: measure(name, Path(data)) for name in ENCODERS})
+    sys.stdout.write(found.round(3).to_string() + "\n")
+
+
 if __name__ == "__main__":
-    found = {name: measure(name, Path(sys.argv[1])) for name in ENCODERS}
-    print(pd.DataFrame(found).to_markdown(floatfmt=".3f") if "--markdown" in sys.argv else pd.DataFrame(found).round(3))
+    main(sys.argv[1])

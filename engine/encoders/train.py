@@ -285,7 +285,7 @@ def skysieve_base(
     data: Sequence[Path],
     out: Path,
     *,
-    steps: int = 1200,
+    steps: int = 1000,
     objects: int = SIMULATED,
     seed: int = 1,
     device: str | None = None,
