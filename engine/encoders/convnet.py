@@ -10,7 +10,7 @@ Two more planes go in: which pixels are known, and the distance from the centre,
 neighbours are not. Three poolings come out: the mean and the maximum over the cutout, and a mean weighted to the
 centre.
 
-Cost: XX for a 64 × 64 cutout.
+Cost: 32 million multiply-adds and 0.8 million parameters for a 64 × 64 cutout.
 """
 
 from __future__ import annotations
