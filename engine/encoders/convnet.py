@@ -124,6 +124,8 @@ class Network(nn.Module):
         S.
     """
 
+    radius: torch.Tensor
+
     def __init__(self, *, widths: tuple[int, ...], blocks: tuple[int, ...], dimension: int, size: int):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(5, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
@@ -206,7 +208,7 @@ class Convnet:
         except (SafetensorError, RuntimeError) as error:
             raise UserError(f"{weights} does not hold the weights of {name!r} ({str(error).splitlines()[0]})",
                             "restore it from the repository") from error
-        self.network.eval().to(memory_format=torch.channels_last)
+        self.network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         self.identity = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
         self.device = torch.device("cpu")
 

@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -135,7 +135,7 @@ def _finished(folder: Path, encoder: Encoder) -> bool:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Held:
     """Cutouts in memory as a source, so that they are read once and resampled to two sizes."""
 
@@ -143,7 +143,7 @@ class _Held:
     science: bool
     cutouts: dict[int, np.ndarray | Unreadable]
 
-    def read(self, rows: np.ndarray) -> list[np.ndarray | Unreadable]:
+    def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
         return [self.cutouts[int(row)] for row in rows]
 
 
@@ -163,7 +163,7 @@ def _read(source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calib
     """Read a batch, `READ` cutouts of full size at a time."""
     parts = [_read_part(source, rows[k : k + READ], encoder, calibration, thumbnails)
              for k in range(0, len(rows), READ)]
-    prepared = None if encoder is None else torch.cat([p.prepared for p in parts])
+    prepared = None if encoder is None else torch.cat([p.prepared for p in parts if p.prepared is not None])
     problems = {row: reason for p in parts for row, reason in p.problems.items()}
     pictures = [picture for p in parts for picture in p.pictures]
     return _Read(rows, prepared, np.concatenate([p.readable for p in parts]), problems, pictures)
@@ -200,7 +200,7 @@ def _one_core() -> None:
     threadpool_limits(1, user_api="openmp")
 
 
-def _ahead(tasks: Iterator[Callable[[], _Read]]) -> Iterator[_Read]:
+def _ahead(tasks: Iterator[Callable[[], _Read]]) -> Generator[_Read, None, None]:
     """Run tasks in threads, a few ahead, and yield what they give in order; stops them when the consumer stops."""
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader", initializer=_one_core)
     coming: deque[Future[_Read]] = deque()
@@ -261,7 +261,8 @@ class _Pass:
         count = min(self.encoder.sample, len(self.survey))
         rows = np.sort(np.random.default_rng(0).choice(len(self.survey), count, replace=False))
         found = []
-        source, problems = self.survey.cutouts, {}
+        source = self.survey.cutouts
+        problems: dict[int, str] = {}
         for start in range(0, count, READ):
             pixels, readable, part = read_batch(source, rows[start : start + READ], self.encoder.size)
             found.append(pixels[readable])
@@ -285,7 +286,7 @@ class _Pass:
                 vectors: list[np.ndarray] = []
                 for batch in islice(batches, -(-self._length(shard) // self.settings["batch"])):
                     if batch.prepared is not None:
-                        vectors.append(self._encode(batch))
+                        vectors.append(self._encode(batch.prepared, batch.readable))
                     read.append(replace(batch, prepared=None))
                     done += len(batch.rows)
                     progress(done, count, "embedding")
@@ -314,9 +315,9 @@ class _Pass:
                 rows = np.arange(first, min(first + size, stop))
                 yield partial(_read, source, rows, encoder, self.calibration, wanted)
 
-    def _encode(self, batch: _Read) -> np.ndarray:
-        vectors = self.encoder(batch.prepared).float().cpu().numpy()
-        vectors[~batch.readable] = 0
+    def _encode(self, prepared: torch.Tensor, readable: np.ndarray) -> np.ndarray:
+        vectors = self.encoder(prepared).float().cpu().numpy()
+        vectors[~readable] = 0
         return vectors.astype(self.encoder.dtype)
 
     def _keep(self, shard: int, read: list[_Read], vectors: list[np.ndarray]) -> None:

@@ -99,7 +99,9 @@ def fit(
         network = Network(**settings)
         heads = _heads(sets, settings["dimension"])
         projector = _projector(settings["dimension"])
-    network, heads, projector = (m.to(place) for m in (network.to(memory_format=torch.channels_last), heads, projector))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
+    for module in (network, heads, projector):
+        module.to(place)
     averaged = copy.deepcopy(network)
     parts = [network, heads, projector]
     optimizer = torch.optim.AdamW(_groups(parts), lr=RATE, betas=(0.9, 0.98))
