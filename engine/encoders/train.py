@@ -112,7 +112,7 @@ def fit(
     losses: list[dict[str, float]] = []
     for step, batch in enumerate(_batches(sets, counts, orders, rng, steps)):
         terms = _losses(network, heads, projector, batch, place)
-        total = sum(WEIGHTS[name] * value for name, value in terms.items())
+        total = torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_([p for m in parts for p in m.parameters()], 5.0)
@@ -275,8 +275,9 @@ def save_encoder(trained: Trained, out: Path, name: str, card: dict) -> Path:
 
 #: Classes of the simulation, in the order of the class layer.
 CLASSES = ("artefact", "dwarf", "edge-on", "elliptical", "lens", "merger", "ring", "spiral", "star")
-#: Arguments of `Network`.
-BASE = {"widths": (16, 32, 64, 128), "blocks": (1, 2, 2, 2), "dimension": 256, "size": 64}
+#: Pixels a side, and the arguments of `Network`.
+SIZE = 64
+BASE: dict = {"widths": (16, 32, 64, 128), "blocks": (1, 2, 2, 2), "dimension": 256, "size": SIZE}
 #: Simulated objects, their seed and their share of dwarfs; tests and demo use seeds below 1000.
 SIMULATED, SIMULATED_SEED, DWARFS = 24_000, 1001, 0.1
 #: Cutouts a step: set → count.
@@ -311,8 +312,8 @@ def skysieve_base(
     from engine.encoders.examples import picture_sets, simulated
     from engine.survey import version
 
-    sets = simulated(objects, seed=SIMULATED_SEED, size=BASE["size"], dwarf_fraction=DWARFS, classes=CLASSES,
-                     progress=progress) + picture_sets(data, size=BASE["size"])
+    sets = simulated(objects, seed=SIMULATED_SEED, size=SIZE, dwarf_fraction=DWARFS, classes=CLASSES,
+                     progress=progress) + picture_sets(data, size=SIZE)
     counts = [STEP[s.name] for s in sets]
     trained = fit(sets, counts, steps=steps, settings=BASE, seed=seed, device=device, progress=progress)
     card = {
