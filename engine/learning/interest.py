@@ -9,8 +9,11 @@ another thread: the old posterior answers until the new one is ready.
 never looked. So a batch by default holds mostly the highest acquisition, and a share of objects drawn where the
 posterior is least certain (probability ∝ σ⁴ without noise: the spread of k-means++, Arthur & Vassilvitskii 2007).
 Before the first yes there is nothing to hope for: the batch is spread along the first principal component (Lochner &
-Rudnick 2025, arXiv:2411.04188) and over the representation, in equal parts. The defaults were chosen by measurement:
-see docs/learning.md.
+Rudnick 2025, arXiv:2411.04188) and over the representation, in equal parts.
+
+The defaults were measured on simulated surveys (180 dwarfs of 6,000; share found within 400 labels; radial profiles,
+then pixels as representation): plain mean 0.89 and 0.82; with one object in ten exploring 0.86, 0.79, and more where
+the rare kind falls into several clumps; expected improvement 0.85, 0.21: with yes and no, nothing improves on a yes.
 """
 
 from __future__ import annotations
@@ -25,14 +28,17 @@ import pandas as pd
 import torch
 
 from engine import device as devices
+from engine import files
 from engine.learning import acquisition as acquisitions
 from engine.learning import kernels
 from engine.learning.labels import Current, parse_value
 from engine.learning.posterior import Posterior
-from engine.survey import COMPONENTS, Survey, check_name
+from engine.maps.components import balanced_coordinates
+from engine.survey import COMPONENTS, Representation, Survey, check_name
 
-#: Share of a batch that explores, once something was found.
-EXPLORE = 0.1
+#: Share of a batch that explores, once something was found: insurance against a second clump, for about 1 % of the
+#: finds.
+EXPLORE = 0.05
 #: Objects drawn at random among which the exploring ones are chosen, so that their cost does not grow with the survey.
 EXPLORED = 4000
 #: Hyper-parameters are refitted when the number of labels has grown by this share, and by `REFIT_LEAST`.
@@ -65,16 +71,16 @@ class Interest:
     representation : str, optional
         The newest if not given.
     components : int, default 40
-        Principal components the model sees (40 worked best in Walmsley et al. 2022).
+        Principal components the model sees (40 worked best in Walmsley et al. 2022); see `features`.
     kernel : {"rational-quadratic", "matern", "rbf"}
     acquisition : str
         A key of `engine.learning.acquisition.ACQUISITIONS`.
-    explore : float, default 0.1
+    explore : float, default 0.05
         Share of a batch that explores.
     options : dict, optional
         Options of the acquisition, such as ``{"tradeoff": 0.1}``.
     device : str, optional
-        Where to compute; the CPU if not given, as a survey of 10⁶ objects is ranked there in 0.1 s.
+        Where to compute; an NVIDIA card if there is one, else the CPU.
     seed : int
         Of the exploring part; the same labels and seed give the same suggestions.
 
@@ -94,9 +100,8 @@ class Interest:
         self.explore, self.seed = explore, seed
         self._score, self._options = acquisitions.choose(acquisition), dict(options or {})
         self._lock, self._fitting = threading.RLock(), threading.Lock()
-        features = torch.from_numpy(np.array(found.components(components), np.float32))
-        start = kernels.prior(kernel, features.shape[1])
-        self._features = features.to(devices.choose(device or "cpu"))
+        self._features = torch.from_numpy(features(found, components)).to(_device(device))
+        start = kernels.prior(kernel, self._features.shape[1])
         self._most = _most_labels(self._features)
         self._posterior = Posterior(self._features, start)
         self._labelled = np.zeros(len(survey), bool)
@@ -118,7 +123,7 @@ class Interest:
 
     @property
     def mean(self) -> np.ndarray:
-        """Expected response of every object (yes 1, no 0, rating / 5), (N,) float64, NaN where pixels were unreadable."""
+        """Expected response of every object (yes 1, no 0, rating / 5), (N,) float64, NaN if pixels were unreadable."""
         with self._lock:
             return self._known(self._posterior.mean)
 
@@ -216,7 +221,7 @@ class Interest:
             with self._lock:
                 old = self._posterior.kernel
                 labels = self._choose(self.survey.labels.current(self.target), [], int(0.8 * self._most))
-            x = self._features[torch.from_numpy(labels.rows).to(self._features.device)].double().cpu().numpy()
+            x = self._features[torch.from_numpy(labels.rows).to(self._features.device)].cpu().double().numpy()
             fresh = Posterior(self._features, kernels.fit(x, labels.responses, family=old.family))
             fresh.extend(labels.rows, labels.responses)
             with self._lock:
@@ -325,6 +330,33 @@ class Interest:
             scores = {"mean": self.mean, "sd": self.sd, "acquisition": self.acquisition()}
         for name, values in scores.items():
             self.survey.store_score(f"{name}_{self.target}", values)
+
+
+def features(representation: Representation, count: int = COMPONENTS) -> np.ndarray:
+    """What the model sees of a representation: balanced principal coordinates, scaled to a mean variance of one.
+
+    Each component is divided by the fourth root of its variance, not by its standard deviation as in Walmsley et al.
+    2022: measured on simulated surveys, that finds 4-8 % more of the dwarfs within 400 labels, and sooner. Computed
+    once (N·D² and a pass over the vectors) and kept beside the vectors.
+
+    Returns
+    -------
+    (N, ≤ count) float32
+        Zero in rows that are not valid.
+    """
+    stored = representation.folder / f"balanced-{count}.npy"
+    if not stored.exists():
+        valid = np.asarray(representation.valid, bool)
+        coordinates = balanced_coordinates(representation.vectors, valid, count)
+        squares = np.square(coordinates, dtype=np.float64).sum() / max(valid.sum() * coordinates.shape[1], 1)
+        files.write_npy(stored, coordinates / np.float32(np.sqrt(squares) if squares > 0 else 1.0))
+    return np.array(files.read_npy(stored), np.float32)
+
+
+def _device(name: str | None) -> torch.device:
+    """The device called `name`, by default an NVIDIA card or the CPU: Metal sums in float32 only."""
+    found = devices.choose(name)
+    return torch.device("cpu") if name is None and found.type == "mps" else found
 
 
 def _bring(posterior: Posterior, labels: _Labels) -> None:

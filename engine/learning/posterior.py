@@ -78,12 +78,12 @@ class Posterior:
     @property
     def mean(self) -> np.ndarray:
         """Posterior mean, (N,) float64, in the units of the responses."""
-        return self._mean.double().cpu().numpy().copy()
+        return self._mean.cpu().double().numpy().copy()
 
     @property
     def sd(self) -> np.ndarray:
         """Posterior standard deviation of a response, white noise included, (N,) float64."""
-        return self._variance.clamp(min=0).add(self.kernel.noise).sqrt().double().cpu().numpy()
+        return self._variance.clamp(min=0).add(self.kernel.noise).sqrt().cpu().double().numpy()
 
     # -- labels come and go -------------------------------------------------------------------------------------------
 
@@ -167,7 +167,7 @@ class Posterior:
         return below, cholesky(corner, lower=True)
 
     def _labelled(self, rows: np.ndarray) -> np.ndarray:
-        return self.features[torch.from_numpy(rows).to(self.features.device)].double().cpu().numpy()
+        return self.features[torch.from_numpy(rows).to(self.features.device)].cpu().double().numpy()
 
     def _stream(self, new: np.ndarray, below: np.ndarray, corner: np.ndarray, z: np.ndarray) -> None:
         """Compute the new rows of V block by block, and what they do to mean and variance."""

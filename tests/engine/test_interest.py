@@ -194,6 +194,29 @@ def test_more_labels_than_fit_are_thinned_and_the_rare_ones_kept(survey, monkeyp
     agree(hunt, held := hunt._posterior.rows, [float(row < 20) for row in held])
 
 
+def test_features_are_balanced_components_of_unit_mean_variance(survey):
+    found = survey.representation()
+    seen = interest_module.features(found, 5)
+    standard = found.components(5)
+    spread = seen[found.valid].std(axis=0)
+    np.testing.assert_allclose(seen, standard * spread, atol=1e-4)
+    assert np.mean(spread**2) == pytest.approx(1, abs=1e-4) and (np.diff(spread) <= 1e-6).all()
+    axes = np.linalg.svd(np.asarray(found.vectors)[found.valid] - found.vectors[found.valid].mean(axis=0))[1][:5]
+    np.testing.assert_allclose(spread**2 / spread[0] ** 2, axes / axes[0], rtol=1e-3)
+    np.testing.assert_array_equal(seen, interest_module.features(found, 5))
+
+
+def test_exploring_is_counted_in_labels(survey):
+    say(survey, [0, 1, 100], ["yes", "yes", "no"])
+    hunt, best = Interest(survey, "dwarf", explore=0.25), Interest(survey, "dwarf", explore=0)
+    order = best.next_rows(N)
+    np.testing.assert_array_equal(order, best.next_rows(N, diverse=False))
+    rows = hunt.next_rows(40)
+    exploring = (np.arange(40) + 3) % 4 == 3  # three labels were given: every fourth explores
+    np.testing.assert_array_equal(rows[~exploring], order[:30])
+    assert not set(rows[exploring].tolist()) & set(order[:30].tolist())
+
+
 def test_scores_are_kept_in_the_survey(survey):
     say(survey, [0, 1, 100], ["yes", "yes", "no"])
     hunt = Interest(survey, "dwarf")
