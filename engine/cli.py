@@ -75,8 +75,8 @@ def train(args, progress: Progress) -> Outcome:
     """Train the encoder that ships with the product, by its documented recipe."""
     from engine.encoders.train import train as run
 
-    result = run(args.data, args.out, seed=args.seed, minutes=args.minutes, progress=progress)
-    return result, f"Weights written to {args.out}."
+    weights = run(args.data, args.out, steps=args.steps, seed=args.seed, progress=progress)
+    return {"weights": str(weights)}, f"Wrote {weights}."
 
 
 def similar(args, progress: Progress) -> Outcome:
@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add(train, survey=False)
     command.add_argument("--data", type=Path, nargs="*", default=[], help="folders of real images to learn from as well")
     command.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    command.add_argument("--minutes", type=float, default=20.0, help="how long to train (20)")
+    command.add_argument("--steps", type=_positive, default=1000, help="batches to learn from (1000)")
     command.add_argument("--seed", type=int, default=1)
 
     command = add(similar)
