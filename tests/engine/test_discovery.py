@@ -1,7 +1,7 @@
 """The promise: of 180 dwarfs among 6,000 simulated objects, most are found within 400 labels, from no label at all.
 
-An oracle answers what `suggest(10)` asks with the simulated truth. The encoder learned from other simulated surveys (other
-seeds), so this says that the loop works, not how well the encoder does on the sky.
+An oracle answers what `suggest(10)` asks with the simulated truth. The encoder learned from other simulated surveys
+(other seeds), so this says that the loop works, not how well the encoder does on the sky.
 """
 
 import numpy as np
