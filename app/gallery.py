@@ -24,6 +24,7 @@ from app.listing import PAGE, Listing
 from app.pictures import small_pictures
 from app.state import TABS, State
 from engine.data.stretch import DEFAULT
+from engine.errors import UserError
 
 #: Pictures the browser is trusted to keep (about 3 kB each).
 KEPT = 600
@@ -243,12 +244,19 @@ class GalleryView:
     def _changing(self) -> dict:
         """What labels and rankings change on a page: marks, numbers, counts, the line above."""
         wanted, target = self.wanted(), self.state.target
-        codes = self.store.label_codes(target)
-        counts = self.store.label_counts(target)
-        texts, captions = tabs.numbers(self.store, wanted, self._listed, self._shown)
-        return {"target": target, "codes": codes[self._shown], "texts": texts, "captions": captions,
+        codes, counts = self._labels(target)
+        texts, captions = tabs.numbers(self.store, wanted, self._listed, self._shown, labelled=sum(counts.values()))
+        return {"target": target, "codes": codes, "texts": texts, "captions": captions,
                 "tabs": self._tabs(counts), "counts": counts, "stale": self._stale,
                 "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" else ""}
+
+    def _labels(self, target: str) -> tuple[np.ndarray, dict[str, int]]:
+        """Codes of the objects shown, and counts; none, with a notice, if the log cannot be read."""
+        try:
+            return self.store.label_codes(target)[self._shown], self.store.label_counts(target)
+        except UserError as error:
+            self.state.notice = ("error", str(error))
+            return np.zeros(len(self._shown), np.int8), {}
 
     def _tabs(self, counts: dict[str, int]) -> list[dict]:
         selected = None if self.state.selection is None else len(self.state.selection)

@@ -176,9 +176,9 @@ class Inspector {
     rows.forEach((row, k) => {
       const made = button("tile", "", `${ids[k]}, similarity ${score[k]?.toFixed(2)}`, () => this.send("cursor", { row }));
       made.dataset.row = row;
-      made.dataset.label = VERDICTS[codes[k]];
+      made.dataset.label = VERDICTS[codes[k] ?? 0];
       if (this.urls.near[k]) made.append(element("img", "", "", { src: this.urls.near[k], alt: "", draggable: "false" }));
-      made.append(element("span", "mark", SIGNS[codes[k]]));
+      made.append(element("span", "mark", SIGNS[codes[k] ?? 0]));
       strip.append(made);
     });
     const head = element("div", "row");

@@ -128,7 +128,7 @@ class InspectorView:
 
         def found(result) -> None:
             self._near, score, ids, thumbnails = result
-            codes = self.store.label_codes(self.state.target)[self._near]
+            codes = self._changing(row)["near_codes"]
             header = {"row": row, "rows": self._near, "score": score, "ids": ids, "codes": codes}
             self.drawer.near = pack(header, thumbnails)
 
@@ -147,12 +147,16 @@ class InspectorView:
     # -- what labels and rankings change -------------------------------------------------------------------------------
 
     def _changing(self, row: int) -> dict:
-        """Label, scores and history of an object."""
+        """Label, scores and history of an object; none, with a notice, if the log cannot be read."""
         target = self.state.target
-        codes = self.store.label_codes(target)
-        near = codes[self._near] if len(self._near) else []
-        return {"target": target, "code": codes[row], "near_codes": near, "near_rows": self._near,
-                "scores": scores(self.store, row, target), "history": history(self.store.survey.labels.history(row))}
+        try:
+            codes = self.store.label_codes(target)
+            return {"target": target, "code": codes[row], "near_codes": codes[self._near], "near_rows": self._near,
+                    "scores": scores(self.store, row, target),
+                    "history": history(self.store.survey.labels.history(row))}
+        except UserError as error:
+            self._complain(error)
+            return {"target": target, "code": 0, "near_codes": [], "near_rows": [], "scores": [], "history": []}
 
     def _changed(self) -> None:
         row = self.state.cursor

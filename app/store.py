@@ -20,6 +20,7 @@ import panel as pn
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.background import poster
 from app.jobs import Jobs
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration, to_rgb
@@ -154,7 +155,7 @@ class Store:
         self._lock = threading.RLock()
         self._worker = Latest("skysieve-store")
         self._fitter = Latest("skysieve-fit")
-        self._subscribers: list[tuple[Callable, object]] = []
+        self._subscribers: list[tuple[Callable, object, Callable | None]] = []
         self._placed: dict[str, Placed] = {}
         self._values: OrderedDict[str, Values] = OrderedDict()
         self._codes: dict[str, tuple[int, np.ndarray, np.ndarray]] = {}
@@ -178,7 +179,8 @@ class Store:
         callable
             Call it to end the subscription; the end of the session does too.
         """
-        entry = (callback, doc if doc is not None else pn.state.curdoc)
+        doc = doc if doc is not None else pn.state.curdoc
+        entry = (callback, doc, poster(doc) if doc is not None else None)
         with self._lock:
             self._subscribers.append(entry)
         return partial(self._forget, entry)
@@ -197,11 +199,11 @@ class Store:
         """Tell every subscriber of a change; from any thread."""
         with self._lock:
             subscribers = list(self._subscribers)
-        for callback, doc in subscribers:
-            if doc is None:
+        for callback, _doc, post in subscribers:
+            if post is None:
                 callback(kind, detail)
             else:
-                doc.add_next_tick_callback(partial(callback, kind, detail))
+                post(partial(callback, kind, detail))
 
     def _job_done(self, command: str) -> None:
         """A command has ended: what it wrote may be new to us."""

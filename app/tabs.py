@@ -116,8 +116,15 @@ def summary(counts: dict[str, int], found: int) -> str:
     return " · ".join([*parts, f"{found:,} more predicted likely"])
 
 
-def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray) -> tuple[list[str], list[str]]:
+def numbers(
+    store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled: int
+) -> tuple[list[str], list[str]]:
     """What is written on the tiles of some listed objects.
+
+    Parameters
+    ----------
+    labelled : int
+        Objects labelled for the target.
 
     Returns
     -------
@@ -129,7 +136,7 @@ def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray) -> tuple[li
         return [f"{listed.scores.get(int(r), math.nan):.2f}" for r in rows], nothing
     ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" else None
     if ranking is not None:
-        if not any(store.label_counts(wanted.target).values()):
+        if labelled == 0:
             return nothing, nothing  # a prior says nothing about an object
         mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
         return [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain]

@@ -1,5 +1,6 @@
 """A small survey for tests of the views: Gaussian blobs in three bands, pixels missing, one object unreadable."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +74,6 @@ class OracleStore(Store):
         self.publish("ranking", target)
 
 
-def fresh_store(folder: Path) -> OracleStore:
-    """A store of the survey in `folder`, without any label."""
-    for name in ("labels.sqlite", "labels.sqlite-wal", "labels.sqlite-shm"):
-        (folder / name).unlink(missing_ok=True)
-    return OracleStore(folder)
+def fresh_store(survey: Path, folder: Path) -> OracleStore:
+    """A store of a copy of a survey, without any label; a log is never pulled away under one that has it open."""
+    return OracleStore(shutil.copytree(survey, folder / survey.name))

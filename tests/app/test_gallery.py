@@ -20,8 +20,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def store(folder):
-    return fresh_store(folder)
+def store(folder, tmp_path):
+    return fresh_store(folder, tmp_path)
 
 
 class Page:
@@ -166,6 +166,15 @@ def test_a_label_that_cannot_be_saved_comes_back(session, store, monkeypatch):
     saved = session.heard_last("saved")
     assert not saved["good"] and "read-only" in saved["problem"] and session.state.notice[0] == "error"
     assert store.label_codes("dwarf")[3] == 0
+
+
+def test_pictures_are_shown_even_if_the_labels_cannot_be_read(session, store):
+    (store.survey.path / "labels.sqlite").write_bytes(b"not a database, but as long as one " * 100)
+    session.state.select(np.arange(COUNT))
+    assert session.shown["rows"] == list(range(PAGE)) and set(session.shown["codes"]) == {0}
+    assert session.state.notice[0] == "error" and "labels.sqlite" in session.state.notice[1]
+    session.says("tab", tab="labelled")
+    assert session.shown["rows"] == [] and "labels.sqlite" in session.shown["title"]
 
 
 def test_suggestions_stay_until_the_batch_is_labelled_through(session, store):

@@ -117,8 +117,8 @@ def address(visits, tab):
 
 
 @pytest.fixture
-def session(tab, visits, address, folder):
-    made = Session(tab, fresh_store(folder))
+def session(tab, visits, address, folder, tmp_path):
+    made = Session(tab, fresh_store(folder, tmp_path))
     visits.append(made)
     outside, errors = [], []
 

@@ -18,8 +18,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def store(folder):
-    return fresh_store(folder)
+def store(folder, tmp_path):
+    return fresh_store(folder, tmp_path)
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_a_label_shows_in_code_scores_and_history(view, store):
     view.drawer._handle_msg({"type": "undo"})
     assert view.said[-1]["code"] == 0 and view.said[-1]["history"][0]["value"] == "took it back"
     assert store.survey.labels.history(9)[0].view["tab"] == "inspector"
+
+
+def test_an_object_is_shown_even_if_the_labels_cannot_be_read(view, store):
+    (store.survey.path / "labels.sqlite").write_bytes(b"not a database, but as long as one " * 100)
+    view.state.param.update(cursor=7, inspecting=True)
+    assert unpack(view.drawer.frame)[0]["id"] == "g0007"
+    assert view.state.notice[0] == "error"
 
 
 def test_the_stretch_is_live_and_the_sessions(view):

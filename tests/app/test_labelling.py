@@ -15,8 +15,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def store(folder):
-    return fresh_store(folder)
+def store(folder, tmp_path):
+    return fresh_store(folder, tmp_path)
 
 
 @pytest.fixture
