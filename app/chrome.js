@@ -1,5 +1,7 @@
 // Help on keys and notices. The dialog is the browser's own: it traps the focus and Esc closes it.
 
+const SETTLED = 1500 // ms: what the server changes while the page is still being built does not reach it (Panel 1.9)
+
 const make = (tag, name, text) => {
   const node = document.createElement(tag)
   if (name) node.className = name
@@ -64,7 +66,7 @@ export function render({model}) {
   const resized = () => { clearTimeout(timer); timer = setTimeout(measure, 300) }
   window.addEventListener("resize", resized)
   model.on("remove", () => window.removeEventListener("resize", resized))
-  requestAnimationFrame(measure)
+  setTimeout(measure, SETTLED)
   root.append(open, dialog, notices)
   return root
 }

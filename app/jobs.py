@@ -229,9 +229,15 @@ def parse_progress(line: str) -> dict | None:
 
 
 def _last_words(words: Sequence[str], status: int) -> str:
-    """What a command said last: its one sentence, or the last line of a trace."""
-    spoken = [w for w in words if w.strip()]
-    return spoken[-1].strip() if spoken else f"the command ended with status {status} and said nothing"
+    """What a command said last: a problem and its remedy, or the last line of a trace."""
+    spoken = [w.strip() for w in words if w.strip()]
+    if not spoken:
+        return f"the command ended with status {status} and said nothing"
+    try:
+        said = json.loads(spoken[-1])
+        return f"{said['error']}: {said['remedy']}."
+    except (ValueError, KeyError, TypeError):
+        return spoken[-1]
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import panel as pn
@@ -21,7 +20,7 @@ from app.map import MapView
 from app.sidebar import OWN, JobList, Rail
 from app.state import RESTORED, State
 from app.store import Store
-from app.theme import DARK, LIGHT, page_style, palette
+from app.theme import page_style, palette
 from engine.errors import UserError
 from engine.search import selections
 
@@ -107,8 +106,9 @@ class Session:
             options=self.store.layouts(),
             value=self.state.layout or None,
             size="small",
-            width=210,
+            width=200,
             margin=(0, 4),
+            sx=_FIELD,
             align="center",
             variant="outlined",
             visible=bool(self.store.layouts()),
@@ -120,6 +120,7 @@ class Session:
             size="small",
             width=150,
             margin=(0, 4),
+            sx=_FIELD,
             variant="outlined",
             max_length=60,
         )
@@ -144,9 +145,11 @@ class Session:
 
     def _fit_window(self, event) -> None:
         """Share a window out: a narrow one folds the rail, the gallery takes a third."""
-        if event.old == 0 or (event.old < NARROW) != (event.new < NARROW):
-            self.page.sidebar_open = event.new >= NARROW
-        self.page.contextbar_width = int(np.clip(0.335 * event.new, 300, 560))
+        folded = event.old == 0 or (event.old < NARROW) != (event.new < NARROW)
+        shares = {"contextbar_width": int(np.clip(0.335 * event.new, 300, 560))}
+        if folded:
+            shares["sidebar_open"] = event.new >= NARROW
+        pn.state.execute(partial(self.page.param.update, **shares), schedule=True)
 
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""
@@ -260,6 +263,9 @@ def first_target(store: Store) -> str:
         return max(counts, key=counts.get)
     return "dwarf" if "truth" in store.survey.columns else "interesting"
 
+
+#: The bar would paint its fields white on any ground.
+_FIELD = {"& .MuiInputBase-root": {"color": "var(--text)", "height": "34px"}, "& .MuiSvgIcon-root": {"color": "var(--muted)"}}
 
 _NAME = """
 .name { display: flex; align-items: baseline; gap: 10px; font: 13px/1.3 var(--font); white-space: nowrap; color: var(--text); }

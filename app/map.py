@@ -403,6 +403,9 @@ class MapView:
             self._hover(self._nearest(float(message["x"]), float(message["y"])))
         elif kind == "leave":
             self._hover(-1)
+        elif kind == "ready":
+            shown = {name: getattr(self.overlay, name) for name in ("legend", "status", "selected")}
+            self.overlay._send_msg(shown)
         elif kind == "fit":
             self.fit()
         elif kind == "clear" or (kind == "escape" and not self.state.inspecting):

@@ -8,6 +8,7 @@ const ICONS = {
   clear: "M4 4l8 8M12 4l-8 8",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
+const SETTLED = 1500 // ms after which what the server changed during the page's construction is asked for once more
 const THROTTLE = 100 // ms between two questions about what is under the pointer
 
 const make = (tag, name, text) => {
@@ -34,6 +35,8 @@ export function typing(event) {
 
 export function render({model}) {
   const root = make("div", "overlay")
+  const current = (name) => missed[name] ?? model[name]
+  let missed = {}
   const send = (message) => model.send_msg(message)
 
   // -- tools
@@ -59,14 +62,14 @@ export function render({model}) {
     for (const [name, b] of Object.entries(buttons)) b.setAttribute("aria-pressed", String(name === model.tool))
   }
   const showChip = () => {
-    chip.hidden = !model.selected
-    chip.replaceChildren(document.createTextNode(model.selected), icon("clear"))
+    chip.hidden = !current("selected")
+    chip.replaceChildren(document.createTextNode(current("selected")), icon("clear"))
   }
 
   // -- legend
   const legend = make("div", "legend")
   const showLegend = () => {
-    const shown = model.legend
+    const shown = current("legend")
     legend.hidden = !shown.kind
     if (!shown.kind) return
     const head = make("div", "head")
@@ -138,7 +141,7 @@ export function render({model}) {
   // -- status
   const status = make("div", "status")
   const showStatus = () => {
-    const shown = model.status
+    const shown = current("status")
     status.hidden = !shown.title
     if (status.hidden) return
     const parts = [make("h2", "", shown.title)]
@@ -189,10 +192,16 @@ export function render({model}) {
     document.removeEventListener("keyup", keyup)
   })
   model.on("tool", showTool)
-  model.on("legend", showLegend)
+  const changed = (name, show) => model.on(name, () => { delete missed[name]; show() })
+  changed("legend", showLegend)
   model.on("card", showCard)
-  model.on("status", showStatus)
-  model.on("selected", showChip)
+  changed("status", showStatus)
+  changed("selected", showChip)
+  model.on("msg:custom", (event) => {
+    missed = event.data ?? event
+    showLegend(); showStatus(); showChip()
+  })
+  setTimeout(() => send({type: "ready"}), SETTLED)
   showTool(); showLegend(); showStatus(); showChip()
   const top = make("div", "top")
   top.append(bar, chip)

@@ -148,7 +148,7 @@ def disc_radius(visible: int, width: int, height: int) -> float:
 
 def disc(radius: float) -> np.ndarray:
     """Weights of a disc with a soft edge one pixel wide, odd size, 1 in the middle, float32."""
-    reach = int(np.ceil(radius - 0.5 + 1e-9))
+    reach = int(np.ceil(radius + 0.5)) - 1
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
 

@@ -1,0 +1,132 @@
+"""Shaders: order, transparency, means, and the selection over the rest."""
+
+import numpy as np
+import pytest
+
+from app import shade
+from app.colouring import Colouring, with_selection
+from app.raster import LAYERS, Points, View
+from app.store import Values
+from app.theme import CATEGORY, DARK, LIGHT, density_scale, theme, value_scale
+from engine.maps.tiles import TileIndex
+
+
+def grey_ramp() -> np.ndarray:
+    return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+
+
+def test_empty_pixels_are_transparent_and_denser_ones_never_darker():
+    counts = np.random.default_rng(0).poisson(2.0, (40, 50)).astype(np.float32)
+    rgba = shade.shade_count(counts, counts, grey_ramp(), 0.1)
+    assert (rgba[counts == 0] == 0).all() and (rgba[counts > 0][:, 3] == 255).all()
+    order = np.argsort(counts, axis=None)
+    shown = rgba[:, :, 0].ravel()[order][counts.ravel()[order] > 0].astype(int)
+    assert (np.diff(shown) >= 0).all() and shown[0] >= 25 and shown[-1] == 255
+
+
+def test_equalising_spends_the_scale_evenly():
+    counts = np.exp(np.random.default_rng(0).normal(3, 1.5, (200, 200))).astype(np.float32)
+    shown = shade.shade_count(counts, counts, grey_ramp(), 0.0)[:, :, 0]
+    assert np.allclose(np.percentile(shown, [25, 50, 75]), [64, 128, 191], atol=8)
+
+
+def test_nothing_in_view_is_no_error():
+    empty, lut = np.zeros((3, 4), np.float32), grey_ramp()
+    grey = np.zeros(3, np.uint8)
+    assert not shade.shade_count(empty, empty, lut, 0.1).any()
+    assert not shade.shade_value(empty, empty, empty, lut, 0.0, 1.0, grey, 0.5).any()
+    assert not shade.shade_category(np.zeros((3, 4, 4), np.float32), 0.5).any()
+
+
+def test_smoothing_equals_running_means():
+    counts = np.random.default_rng(1).poisson(0.5, (23, 31)).astype(np.float32)
+    for reach in (0, 1, 3, 16, 40):
+        slow = counts.astype(np.float64)
+        for _ in range(2 if reach else 0):
+            for axis in (0, 1):
+                padded = np.pad(slow, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)])
+                slow = np.stack([np.take(padded, range(k, k + slow.shape[axis]), axis=axis)
+                                 for k in range(2 * reach + 1)]).mean(axis=0)
+        assert np.allclose(shade.smooth(counts, reach), slow, atol=1e-4)
+
+
+def test_a_value_is_the_mean_and_unknown_is_grey():
+    weight = np.array([[1, 2, 3, 0]], np.float32)
+    known = np.array([[1, 2, 0, 0]], np.float32)
+    total = np.array([[10, 10, 0, 0]], np.float32)
+    grey = np.array([9, 8, 7], np.uint8)
+    rgba = shade.shade_value(weight, total, known, grey_ramp(), 0.0, 10.0, grey, 0.5)
+    assert rgba[0, 0, 0] == 255 and rgba[0, 1, 0] == 127
+    assert tuple(rgba[0, 2, :3]) == (9, 8, 7) and rgba[0, 3, 3] == 0
+
+
+def test_categories_mix_by_their_counts():
+    colours = np.zeros((LAYERS, 3), np.float32)
+    colours[0], colours[1] = (200, 0, 0), (0, 100, 0)
+    counts = np.zeros((1, 2, LAYERS), np.uint32)
+    counts[0, 0, :2] = 3, 1
+    rgba = shade.shade_category(shade.mix_categories(counts, colours), 0.5)
+    assert tuple(rgba[0, 0, :3]) == (150, 25, 0) and rgba[0, 1, 3] == 0
+
+
+def test_members_cover_the_rest_which_is_dimmed():
+    front, back = np.zeros((1, 2, 4), np.uint8), np.zeros((1, 2, 4), np.uint8)
+    front[0, 0] = 255, 255, 255, 255
+    back[0, :] = 100, 50, 0, 200
+    out = shade.over(front, back, 0.25)
+    assert tuple(out[0, 0]) == (255, 255, 255, 255)
+    assert tuple(out[0, 1]) == (100, 50, 0, 50)
+
+
+@pytest.mark.parametrize("values, expected", [
+    (np.arange(101, dtype=np.float32), (2, 98)), (np.array([np.nan, np.inf]), (0, 1)), (np.full(9, 3.0), (2.5, 3.5)),
+])
+def test_scales_cover_what_is_known(values, expected):
+    assert shade.value_range(values) == pytest.approx(expected)
+
+
+def test_drawing_counts_what_is_in_view_and_not_its_margin():
+    xy = np.random.default_rng(2).random((4000, 2)).astype(np.float32)
+    codes = (np.arange(4000) % 3 - 1).astype(np.int8)
+    points = Points(TileIndex.build(xy))
+    view = View(0.2, 0.2, 0.8, 0.7, 60, 50)
+    inside = ((xy > [0.2, 0.2]) & (xy < [0.8, 0.7])).all(axis=1)
+    wide = view.grown(0.2)
+    margin = (wide.width - view.width) // 2, (wide.height - view.height) // 2
+    for values in (None, Values("c", "number", xy[:, 0].copy()), Values("k", "category", codes, ("a", "b"))):
+        colouring = Colouring(values, dark=True)
+        picture = colouring.draw(points, colouring.column(points), wide, margin=margin)
+        assert picture.rgba.shape == (wide.height, wide.width, 4)
+        assert picture.counts.sum() == pytest.approx(inside.sum(), abs=2)  # points within a rounding of the edge
+        legend = colouring.legend(picture.counts, "dwarf")
+        assert legend["total"] == picture.counts.sum()
+    assert [item["name"] for item in legend["items"]] == ["a", "b", "unknown"]
+    assert legend["items"][0]["count"] == pytest.approx((inside & (codes == 0)).sum(), abs=2)
+    assert with_selection(picture, picture).shape == picture.rgba.shape
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colours (WCAG 2)."""
+    def luminance(colour):
+        c = np.array(shade.rgb(colour)) / 255
+        return np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("shown", [DARK, LIGHT], ids=lambda t: t.name)
+def test_text_and_marks_can_be_read(shown):
+    for ground in (shown.ground, shown.panel):
+        assert contrast(shown.text, ground) > 10 and contrast(shown.muted, ground) > 4.5
+        for mark in (shown.accent, shown.yes, shown.no, shown.unsure):
+            assert contrast(mark, ground) > 3
+    assert contrast(shown.on_accent, shown.accent) > 4.5
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_no_end_of_a_scale_vanishes_in_the_ground(dark):
+    for scale in (density_scale(dark)[26:], value_scale(dark), value_scale(dark, True)):
+        worst = min(contrast("#{:02x}{:02x}{:02x}".format(*map(int, c)), theme(dark).ground) for c in scale)
+        assert worst > 1.3
+    assert len(set(CATEGORY)) == 20
