@@ -178,9 +178,9 @@ def parse_value(value) -> tuple[str, str]:
     if isinstance(value, (bool, np.bool_)) or (isinstance(value, numbers.Real) and value in (0, 1)):
         return ("yes" if value else "no"), "verdict"
     if isinstance(value, numbers.Real):
-        if value != int(value) if np.isfinite(value) else True:
+        if not float(value).is_integer():
             raise UserError(f"{value!r} is not a label", f"rate with whole numbers from 0 to {TOP_RATING}")
-        return _rating(str(int(value)))
+        return _rating(str(int(float(value))))
     if not isinstance(value, str):
         raise UserError(f"{value!r} is not a label",
                         f"give yes, no, unsure, a rating from 0 to {TOP_RATING} or a class")
