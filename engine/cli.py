@@ -138,7 +138,7 @@ def status(args, progress: Progress) -> Outcome:
     """Say what a survey has, and what to do next."""
     survey = Survey.open(args.survey)
     labels = survey.labels.targets()
-    facts = {"survey": str(survey.path), "name": survey.name, "objects": len(survey), "bands": list(survey.bands),
+    facts: dict = {"survey": str(survey.path), "name": survey.name, "objects": len(survey), "bands": list(survey.bands),
              "representations": survey.representations, "layouts": survey.layouts, "scores": survey.scores,
              "labels": labels, "thumbnails": survey.thumbnails.complete}
     if not facts["representations"]:
@@ -162,7 +162,7 @@ def doctor(args, progress: Progress) -> Outcome:
 
     faults = diagnose(args.survey)
     words = "\n".join(f"{f.severity}: {f.what} ({f.where}): {f.remedy}." for f in faults) or f"{args.survey} is in order."
-    facts = {"survey": str(args.survey), "faults": [vars(f) | {"where": str(f.where)} for f in faults]}
+    facts: dict = {"survey": str(args.survey), "faults": [vars(f) | {"where": str(f.where)} for f in faults]}
     if any(f.severity == "error" for f in faults):
         facts["exit"] = 1
     return facts, words
@@ -262,6 +262,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """Parse, and let labels stand before or after the options (argparse closes an optional list at the first option)."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(given)
+    if rest and args.command == "label" and not any(text.startswith("-") for text in rest):
+        args.labels += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
+
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -279,7 +290,7 @@ def _cancel(signum, frame):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    args = _parser().parse_args(arguments)
+    args = _arguments(arguments)
     progress = _reporter(args.progress)
     signal.signal(signal.SIGTERM, _cancel)
     started = time.monotonic()

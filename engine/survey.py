@@ -201,7 +201,10 @@ class Survey:
         """Make a survey of a source of cutouts; see `engine.data.ingest.ingest`."""
         from engine.data.ingest import ingest
 
-        return ingest(source, path, **options).survey
+        survey = ingest(source, path, **options).survey
+        if survey is None:
+            raise UserError("a dry run makes no survey", "call `engine.data.ingest.ingest` for its report")
+        return survey
 
     # -- objects ------------------------------------------------------------------------------------------------------
 

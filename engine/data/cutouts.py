@@ -143,16 +143,17 @@ def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.nd
     """
     pixels = np.full((len(rows), len(source.bands), size, size), np.nan, np.float32)
     problems: dict[int, str] = {}
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    cutouts = source.read(rows)
-    for position, cutout in enumerate(cutouts):
+    of_shape: dict[tuple[int, ...], tuple[list[int], list[np.ndarray]]] = {}
+    for position, cutout in enumerate(source.read(rows)):
         if isinstance(cutout, Unreadable):
             problems[int(rows[position])] = cutout.reason
         else:
-            by_shape.setdefault(cutout.shape, []).append(position)
-    for positions in by_shape.values():
-        pixels[positions] = resample_batch(np.stack([cutouts[p] for p in positions]), size)
-    readable = np.isfinite(pixels).any(axis=(1, 2, 3))
-    for position in np.flatnonzero(~readable):
-        problems.setdefault(int(rows[position]), "no finite pixel")
+            positions, cutouts = of_shape.setdefault(cutout.shape, ([], []))
+            positions.append(position)
+            cutouts.append(cutout)
+    for positions, cutouts in of_shape.values():
+        pixels[positions] = resample_batch(np.stack(cutouts), size)
+    readable = np.asarray(np.isfinite(pixels).any(axis=(1, 2, 3)))
+    for row in np.asarray(rows)[~readable]:
+        problems.setdefault(int(row), "no finite pixel")
     return pixels, readable, problems

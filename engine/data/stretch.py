@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -110,7 +111,7 @@ def three_channels(pixels: np.ndarray) -> np.ndarray:
         folded = np.array(pixels, np.float32)
     else:
         edges = np.linspace(0, count, 4).round().astype(int)
-        folded = np.stack([_nanmean(pixels[:, a:b], 1) for a, b in zip(edges[:-1], edges[1:])], axis=1)
+        folded = np.stack([_nanmean(pixels[:, a:b], 1) for a, b in pairwise(edges)], axis=1)
     missing = ~np.isfinite(folded)
     return np.where(missing, _nanmean(folded, 1)[:, None], folded) if missing.any() else folded
 
