@@ -1,6 +1,7 @@
 """Start Skysieve: ``python launch.py [SURVEY]``, or ``panel serve launch.py --args SURVEY``, which does the same.
 
-Without a survey it opens the demo: a simulated one, made on the first start. ``python launch.py --help`` lists the options.
+Without a survey it opens the demo: a simulated one, made on the first start. ``python launch.py --help`` lists the
+options.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """How the map is coloured: one `Colouring` turns points in view into a picture and into the legend that explains it.
 
-Density counts objects; a number is averaged a pixel; categories are mixed. The scale of a number is fixed by the whole column,
-so colours mean the same in every view; density is equalised in each view.
+Density counts objects; a number is averaged a pixel; categories are mixed. The scale of a number is fixed by the
+whole column, so colours mean the same in every view; density is equalised in each view.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Colouring:
             stops = [f"rgb({','.join(map(str, c))})" for c in self.scale[:: max(1, len(self.scale) // 8)]]
             lo, hi = self.limits
             unit = f" {self.values.unit}" if self.values.unit else ""
-            low, high = (f"{lo:.4g}{unit}", f"{hi:.4g}{unit}") if known else ("no value yet", "")
+            low, high = (f"{lo:.3g}{unit}", f"{hi:.3g}{unit}") if known else ("no value yet", "")
             return {
                 "kind": "scale",
                 "title": title,

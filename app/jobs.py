@@ -1,7 +1,8 @@
 """Jobs: commands that run beside the app, one at a time, each in a process group of its own.
 
 The app runs what a person could have typed (``python -m engine …``), reads the JSON lines it writes to stderr
-(`engine.jobs.Reporter`), and can cancel it: SIGTERM, and SIGKILL a second later. What a command has finished stays on disk.
+(`engine.jobs.Reporter`), and can cancel it: SIGTERM, and SIGKILL a second later. What a command has finished stays on
+disk.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Jobs:
         self._count = 0
 
     def start(self, title: str, command: str, *options: str) -> Job:
-        """Queue ``python -m engine COMMAND SURVEY OPTIONS``; one that is queued or running already is returned instead."""
+        """Queue ``python -m engine COMMAND SURVEY OPTIONS``; one that waits or runs already is returned instead."""
         arguments = (command, str(self.survey), *options)
         with self._lock:
             for job in self._jobs.values():

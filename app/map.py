@@ -1,8 +1,8 @@
 """The map: a layout drawn by datashader and our own shaders, with selection, marks and hover.
 
-The picture is one `holoviews.RGB` made on the server for the view asked for, a margin on every side included, so that a pan
-does not uncover blank edges. Outline, labels, suggestions and the cursor are a few glyphs over it: they change without a new
-picture. What floats above (tools, legend, card) is `app.overlay`.
+The picture is one `holoviews.RGB` made on the server for the view asked for, a margin on every side included, so that
+a pan does not uncover blank edges. Outline, labels, suggestions and the cursor are a few glyphs over it: they change
+without a new picture. What floats above (tools, legend, card) is `app.overlay`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BORDER = 0.04
 #: Labelled objects marked with a glyph each, the newest first; beyond it, colouring by label shows them.
 MARKED = 2000
 #: Suggestions marked on the map.
-HINTED = 50
+HINTED = 20
 
 #: Glyph of each label code: shape as well as colour tells them apart.
 MARKS = {1: "circle", 2: "x", 3: "triangle", 4: "square"}
@@ -353,7 +353,7 @@ class MapView:
         self._glyphs = {
             "outline": figure.patches("xs", "ys", source=source["outline"], line_width=1.5, **ring),
             "hints": figure.scatter(
-                "x", "y", source=source["hints"], marker="diamond", size=15, line_width=1.5, **ring
+                "x", "y", source=source["hints"], marker="diamond", size=10, line_width=1.2, **ring
             ),
             "labels": figure.scatter(
                 "x", "y", source=source["labels"], marker="marker", size=11, line_width=2, line_color="colour", **ring

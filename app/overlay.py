@@ -1,7 +1,7 @@
 """What floats over the map: tools, legend, hover card, message when there is no layout. Plain elements, no glyphs.
 
-The card follows the pointer in the browser; only what it shows comes from here. Pointer positions arrive at most ten times a
-second, from an event that the figure's own script raises (see `pointer_script`).
+The card follows the pointer in the browser; only what it shows comes from here. Pointer positions arrive at most ten
+times a second, from an event that the figure's own script raises (see `pointer_script`).
 """
 
 from pathlib import Path

@@ -1,8 +1,9 @@
 """From points to sums a pixel: datashader aggregates the points in view, small counts are drawn as soft discs.
 
-Points come in tile order (`engine.maps.tiles`), so a view reads a few slices of memory; columns are always called ``c`` (a
-number) or ``k`` (a category code), because datashader compiles anew for each other name, dtype or list of categories.
-Cost of 1000×800 pixels: 3 ms for 10⁶ points, 20 ms for 10⁷ in full view, 3 ms zoomed in; discs cost their area for each point.
+Points come in tile order (`engine.maps.tiles`), so a view reads a few slices of memory; columns are always called
+``c`` (a number) or ``k`` (a category code), because datashader compiles anew for each other name, dtype or list of
+categories. Cost of 1000×800 pixels: 3 ms for 10⁶ points, 20 ms for 10⁷ in full view, 3 ms zoomed in; discs cost their
+area for each point.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""From sums a pixel to colours: three shaders, written for numba because datashader's own cost more than the aggregation.
+"""From sums a pixel to colours: three shaders, written for numba because datashader's own cost more than the
+aggregation.
 
-Each takes float32 sums on the grid of the screen (weight = how many objects fell on the pixel, soft at a point's edge) and
-gives RGBA as uint8. All are one pass over H×W pixels: 1-8 ms for 1000×800.
+Each takes float32 sums on the grid of the screen (weight = how many objects fell on the pixel, soft at a point's
+edge) and gives RGBA as uint8. All are one pass over H×W pixels: 1-8 ms for 1000×800.
 
 count
     colour = LUT(F(n)), n the objects around the pixel and F its cumulative distribution in view: every shade covers as many

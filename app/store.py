@@ -1,7 +1,9 @@
-"""What all sessions of one survey share: columns, placed points, labels, rankings, jobs; one `Store` a survey and process.
+"""What all sessions of one survey share: columns, placed points, labels, rankings, jobs; one `Store` a survey and
+process.
 
-Reads answer from memory or a memory-mapped file. What takes longer (sorting points into tiles, fitting the Gaussian process)
-runs in one worker thread where the newest request of a kind replaces those still waiting; who wants to know subscribes.
+Reads answer from memory or a memory-mapped file. What takes longer (sorting points into tiles, fitting the Gaussian
+process) runs in one worker thread where the newest request of a kind replaces those still waiting; who wants to know
+subscribes.
 """
 
 from __future__ import annotations
@@ -224,7 +226,7 @@ class Store:
         return self.survey.layouts
 
     def placed(self, layout: str) -> Placed:
-        """A layout sorted into tiles: kept; made on the first call (1.4 s for 10⁷ objects: ask from a thread, or `prepare`)."""
+        """A layout sorted into tiles; made on the first call (1.4 s for 10⁷ objects: in a thread, or by `prepare`)."""
         found = self._placed.get(layout)
         if found is None:
             xy = np.asarray(self.survey.layout_xy(layout), np.float32)
@@ -397,7 +399,7 @@ class Store:
         self.rerank(target)
 
     def label_codes(self, target: str) -> np.ndarray:
-        """Current label of every object, (N,) int8: 0 none, 1 yes, 2 no, 3 unsure, 4 anything else. Do not write to it."""
+        """Current label of every object, (N,) int8, read-only: 0 none, 1 yes, 2 no, 3 unsure, 4 anything else."""
         version = self.survey.labels.version
         known = self._codes.get(target)
         if known is None or known[0] != version:
@@ -422,7 +424,7 @@ class Store:
     # -- ranking -------------------------------------------------------------------------------------------------------
 
     def interest(self, target: str):
-        """The active-learning loop of a target, made on the first call (seconds for a large survey: call it in a thread)."""
+        """The active-learning loop of a target, made on the first call: seconds for a large survey, so in a thread."""
         found = self._interests.get(target)
         if found is None:
             found = self.survey.interest(target)
@@ -443,7 +445,7 @@ class Store:
                 self._fitter.submit(f"fit {target}", partial(self._fit, target))
 
     def _fit(self, target: str) -> None:
-        """Fit the hyper-parameters anew, in a thread of its own: labels go on being ranked by the old ones meanwhile."""
+        """Fit the hyper-parameters anew, in a thread of its own: the old ones go on ranking meanwhile."""
         with self._reporting():
             self.interest(target).refit()
             self.rerank(target)

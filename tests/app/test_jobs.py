@@ -1,4 +1,4 @@
-"""Jobs: progress, order, failure with its remedy, cancelling; with a small program in the place of `python -m engine`."""
+"""Jobs: progress, order, failure with its remedy, cancelling; a small program stands for `python -m engine`."""
 
 import json
 import sys

@@ -106,8 +106,10 @@ def test_escape_clears_the_selection_but_not_under_an_open_inspector(view):
     assert view.state.selection is None and view.overlay.selected == ""
 
 
-@pytest.mark.parametrize("colour, kind", [("density", "scale"), ("label", "items"), ("truth", "items"), ("mag_r", "scale"),
-                                          ("mean", "scale")])
+@pytest.mark.parametrize(
+    "colour, kind",
+    [("density", "scale"), ("label", "items"), ("truth", "items"), ("mag_r", "scale"), ("mean", "scale")],
+)
 def test_every_colouring_has_a_legend(view, colour, kind):
     view.state.colour = colour
     picture(view)
