@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ class Interest:
 
     # -- labels -------------------------------------------------------------------------------------------------------
 
-    def label(self, labels: Mapping[str, object], *, user: str, comment: str | None = None) -> None:
+    def label(self, labels: Mapping[str, Any], *, user: str, comment: str | None = None) -> None:
         """Write labels to the log, and learn from them.
 
         Parameters
@@ -168,7 +169,7 @@ class Interest:
         if self.needs_refit():
             self.refit()
 
-    def _values(self, labels: Mapping[str, object]) -> list[str]:
+    def _values(self, labels: Mapping[str, Any]) -> list[str]:
         """Values as text, with numbers read as verdicts or as ratings."""
         values = list(labels.values())
         numbers = [v for v in values if not isinstance(v, (str, bool, np.bool_))]

@@ -470,7 +470,9 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _events(lines: list[tuple]) -> list[Event]:
-    return [Event(*line[:12], None if line[12] is None else json.loads(line[12]), line[13]) for line in lines]
+    names = ("event", *_COLUMNS)
+    return [Event(**{**dict(zip(names, line)), "view": None if line[12] is None else json.loads(line[12])})
+            for line in lines]
 
 
 def _objects(values: Iterable) -> np.ndarray:
