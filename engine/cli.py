@@ -34,16 +34,27 @@ def simulate(args, progress: Progress) -> Outcome:
     from engine.data.simulate import simulate as make
 
     survey = make(args.survey, args.objects, seed=args.seed, dwarf_fraction=args.dwarfs, progress=progress)
-    return ({"survey": str(survey.path), "objects": len(survey)},
-            f"Simulated {len(survey):,} objects in {survey.path}. Next: python -m engine embed {survey.path}")
+    return (
+        {"survey": str(survey.path), "objects": len(survey)},
+        f"Simulated {len(survey):,} objects in {survey.path}. Next: python -m engine embed {survey.path}",
+    )
 
 
 def ingest(args, progress: Progress) -> Outcome:
     """Make a survey of a folder or file of cutouts, without copying them."""
     from engine.data.ingest import ingest as make
 
-    found = make(args.source, args.survey, catalogue=args.catalogue, id_column=args.id_column, name=args.name,
-                 dataset=args.dataset, bands=args.bands, dry_run=args.dry_run, progress=progress)
+    found = make(
+        args.source,
+        args.survey,
+        catalogue=args.catalogue,
+        id_column=args.id_column,
+        name=args.name,
+        dataset=args.dataset,
+        bands=args.bands,
+        dry_run=args.dry_run,
+        progress=progress,
+    )
     return found.report, found.text()
 
 
@@ -55,8 +66,15 @@ def embed(args, progress: Progress) -> Outcome:
     words = f"Representation {made.name!r}: {len(made.vectors):,} vectors of {made.vectors.shape[1]} numbers"
     if unreadable:
         words += f"; {unreadable:,} objects could not be read (see {made.folder / 'problems.json'})"
-    return ({"representation": made.name, "objects": len(made.vectors), "dimension": made.vectors.shape[1],
-             "unreadable": unreadable}, f"{words}. Next: python -m engine layout {survey.path}")
+    return (
+        {
+            "representation": made.name,
+            "objects": len(made.vectors),
+            "dimension": made.vectors.shape[1],
+            "unreadable": unreadable,
+        },
+        f"{words}. Next: python -m engine layout {survey.path}",
+    )
 
 
 def layout(args, progress: Progress) -> Outcome:
@@ -67,8 +85,10 @@ def layout(args, progress: Progress) -> Outcome:
         options["columns"] = tuple(args.columns)
     xy = survey.layout(args.method, progress=progress, **options)
     placed = int(np.isfinite(xy).all(axis=1).sum())
-    return ({"layout": survey.layouts[0], "placed": placed},
-            f"Layout {survey.layouts[0]!r}: {placed:,} objects placed. Next: python launch.py {survey.path}")
+    return (
+        {"layout": survey.layouts[0], "placed": placed},
+        f"Layout {survey.layouts[0]!r}: {placed:,} objects placed. Next: python launch.py {survey.path}",
+    )
 
 
 def train(args, progress: Progress) -> Outcome:
@@ -81,8 +101,9 @@ def train(args, progress: Progress) -> Outcome:
 
 def similar(args, progress: Progress) -> Outcome:
     """Rank objects by likeness to some, and unlikeness to others."""
-    found = Survey.open(args.survey).similar(args.ids, unlike=args.unlike, top=args.top,
-                                             representation=args.representation)
+    found = Survey.open(args.survey).similar(
+        args.ids, unlike=args.unlike, top=args.top, representation=args.representation
+    )
     return _table(found)
 
 
@@ -123,14 +144,22 @@ def select(args, progress: Progress) -> Outcome:
     rows = choose(survey, args.query)
     if args.name:
         selections.save(survey, selections.Selection.of(args.name, rows, how={"query": args.query}))
-    return ({"selected": len(rows), "name": args.name, "ids": survey.ids.take(rows[:1000]).to_pylist()},
-            f"{len(rows):,} of {len(survey):,} objects" + (f", kept as {args.name!r}." if args.name else "."))
+    return (
+        {"selected": len(rows), "name": args.name, "ids": survey.ids.take(rows[:1000]).to_pylist()},
+        f"{len(rows):,} of {len(survey):,} objects" + (f", kept as {args.name!r}." if args.name else "."),
+    )
 
 
 def export(args, progress: Progress) -> Outcome:
     """Write a catalogue: FITS, VOTable, Parquet, ECSV or CSV, by the file's suffix."""
-    path = Survey.open(args.survey).export(args.file, query=args.query, selection=args.selection, target=args.target,
-                                           ranking=args.ranking, overwrite=args.overwrite)
+    path = Survey.open(args.survey).export(
+        args.file,
+        query=args.query,
+        selection=args.selection,
+        target=args.target,
+        ranking=args.ranking,
+        overwrite=args.overwrite,
+    )
     return {"file": str(path)}, f"Wrote {path}."
 
 
@@ -138,9 +167,17 @@ def status(args, progress: Progress) -> Outcome:
     """Say what a survey has, and what to do next."""
     survey = Survey.open(args.survey)
     labels = survey.labels.targets()
-    facts: dict = {"survey": str(survey.path), "name": survey.name, "objects": len(survey), "bands": list(survey.bands),
-             "representations": survey.representations, "layouts": survey.layouts, "scores": survey.scores,
-             "labels": labels, "thumbnails": survey.thumbnails.complete}
+    facts: dict = {
+        "survey": str(survey.path),
+        "name": survey.name,
+        "objects": len(survey),
+        "bands": list(survey.bands),
+        "representations": survey.representations,
+        "layouts": survey.layouts,
+        "scores": survey.scores,
+        "labels": labels,
+        "thumbnails": survey.thumbnails.complete,
+    }
     if not facts["representations"]:
         facts["next"] = f"python -m engine embed {survey.path}"
     elif not facts["layouts"]:
@@ -151,7 +188,9 @@ def status(args, progress: Progress) -> Outcome:
     for key in ("representations", "layouts", "scores"):
         lines.append(f"{key:16} {', '.join(facts[key]) or 'none'}")
     for target, counts in labels.items():
-        lines.append(f"labels           {target}: " + ", ".join(f"{count:,} {value}" for value, count in counts.items()))
+        lines.append(
+            f"labels           {target}: " + ", ".join(f"{count:,} {value}" for value, count in counts.items())
+        )
     lines.append(f"next             {facts['next']}")
     return facts, "\n".join(lines)
 
@@ -161,7 +200,9 @@ def doctor(args, progress: Progress) -> Outcome:
     from engine.doctor import diagnose
 
     faults = diagnose(args.survey)
-    words = "\n".join(f"{f.severity}: {f.what} ({f.where}): {f.remedy}." for f in faults) or f"{args.survey} is in order."
+    words = (
+        "\n".join(f"{f.severity}: {f.what} ({f.where}): {f.remedy}." for f in faults) or f"{args.survey} is in order."
+    )
     facts: dict = {"survey": str(args.survey), "faults": [vars(f) | {"where": str(f.where)} for f in faults]}
     if any(f.severity == "error" for f in faults):
         facts["exit"] = 1
@@ -189,8 +230,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(run.__name__, help=words.splitlines()[0], description=words)
         command.set_defaults(run=run)
         command.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-        command.add_argument("--progress", choices=["auto", "json", "none"], default="auto",
-                             help="how progress is written to stderr")
+        command.add_argument(
+            "--progress", choices=["auto", "json", "none"], default="auto", help="how progress is written to stderr"
+        )
         if survey:
             command.add_argument("survey", type=Path, metavar="SURVEY", help="the survey's folder")
         return command
@@ -201,7 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=1)
 
     command = add(ingest, survey=False)
-    command.add_argument("source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, npz or FITS file")
+    command.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, npz or FITS file"
+    )
     command.add_argument("survey", type=Path, metavar="SURVEY", help="folder to make")
     command.add_argument("--catalogue", type=Path, help="table to join: CSV, Parquet, FITS, VOTable")
     command.add_argument("--id-column", help="column of the catalogue that holds the ids")
@@ -222,7 +266,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0)
 
     command = add(train, survey=False)
-    command.add_argument("--data", type=Path, nargs="*", default=[], help="folders of real images to learn from as well")
+    command.add_argument(
+        "--data", type=Path, nargs="*", default=[], help="folders of real images to learn from as well"
+    )
     command.add_argument("--out", type=Path, required=True, help="folder for the weights")
     command.add_argument("--steps", type=_positive, default=1000, help="batches to learn from (1000)")
     command.add_argument("--seed", type=int, default=1)
@@ -234,7 +280,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--representation")
 
     command = add(label)
-    command.add_argument("labels", nargs="*", metavar="ID=VALUE", help="VALUE is yes, no, unsure, a class or a rating 0-5")
+    command.add_argument(
+        "labels", nargs="*", metavar="ID=VALUE", help="VALUE is yes, no, unsure, a class or a rating 0-5"
+    )
     command.add_argument("--target", required=True, help="what is hunted, such as dwarf")
     command.add_argument("--user", default="cli")
     command.add_argument("--comment")
@@ -300,8 +348,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(args, {"error": error.problem, "remedy": error.remedy}, f"error: {error}")
     except OSError as error:
         problem = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
-        return _fail(args, {"error": problem, "remedy": "check the path, its permissions and the space left on the disk"},
-                     f"error: {problem}: check the path, its permissions and the space left on the disk.")
+        return _fail(
+            args,
+            {"error": problem, "remedy": "check the path, its permissions and the space left on the disk"},
+            f"error: {problem}: check the path, its permissions and the space left on the disk.",
+        )
     except KeyboardInterrupt:
         print("cancelled: what was finished is kept, run the same command to go on", file=sys.stderr)
         return 130

@@ -100,8 +100,9 @@ def _header(path: Path) -> Iterator[Fault]:
     if not isinstance(version, int) or isinstance(version, bool):
         yield Fault("the header states no format", str(header), again)
     elif version > FORMAT:
-        yield Fault(f"the survey has format {version}, newer than this program's {FORMAT}", str(header),
-                    "update Skysieve")
+        yield Fault(
+            f"the survey has format {version}, newer than this program's {FORMAT}", str(header), "update Skysieve"
+        )
     pixels = document.get("pixels")
     missing = [k for k in ("kind", "root", "bands", "science") if not isinstance(pixels, dict) or k not in pixels]
     if missing:
@@ -132,8 +133,9 @@ def _objects(path: Path) -> Iterator[Fault]:
 def _leftovers(path: Path) -> Iterator[Fault]:
     beside = [p for p in path.parent.glob(f".{path.name}.*.partial") if p.is_dir()]
     for found in [*sorted(path.rglob(".*.partial")), *beside]:
-        yield Fault("an interrupted write left a temporary file", str(found), "delete it once no command is running",
-                    WARNING)
+        yield Fault(
+            "an interrupted write left a temporary file", str(found), "delete it once no command is running", WARNING
+        )
 
 
 def _labels(path: Path) -> Iterator[Fault]:
@@ -142,8 +144,11 @@ def _labels(path: Path) -> Iterator[Fault]:
         return
     answer = _integrity(log)
     if answer != "ok":
-        yield Fault(f"the label log is damaged ({answer.splitlines()[0]})", str(log),
-                    f"restore it from a backup, or save what is left with `sqlite3 {log.name} .recover`")
+        yield Fault(
+            f"the label log is damaged ({answer.splitlines()[0]})",
+            str(log),
+            f"restore it from a backup, or save what is left with `sqlite3 {log.name} .recover`",
+        )
 
 
 def _integrity(log: Path) -> str:
@@ -170,8 +175,11 @@ def _integrity(log: Path) -> str:
 def _counts(survey: Survey) -> Iterator[Fault]:
     stated = survey.header.get("objects")
     if stated is not None and stated != len(survey):
-        yield Fault(f"the header states {stated:,} objects, the table has {len(survey):,}", str(survey.path / OBJECTS),
-                    "restore both files from the same backup, or ingest the source again")
+        yield Fault(
+            f"the header states {stated:,} objects, the table has {len(survey):,}",
+            str(survey.path / OBJECTS),
+            "restore both files from the same backup, or ingest the source again",
+        )
 
 
 def _pixels(survey: Survey) -> Iterator[Fault]:
@@ -182,8 +190,11 @@ def _pixels(survey: Survey) -> Iterator[Fault]:
     root = root if root.is_absolute() else survey.path / root
     header = str(survey.path / HEADER)
     if not root.exists():
-        yield Fault(f"the pixels are gone: {root} does not exist", header,
-                    f"put them back, or correct `root` in {HEADER}; map, labels and rankings work without")
+        yield Fault(
+            f"the pixels are gone: {root} does not exist",
+            header,
+            f"put them back, or correct `root` in {HEADER}; map, labels and rankings work without",
+        )
         return
     columns = [c for c in survey._parquet.schema_arrow.names if c.startswith("pixels_file")]
     if root.is_dir() and columns:
@@ -208,12 +219,18 @@ def _references(survey: Survey, root: Path, columns: list[str]) -> Iterator[Faul
         except ValueError:
             outside.append(name)
     if gone:
-        yield Fault(f"{len(gone):,} of {len(names):,} files looked up do not exist (such as {gone[0]})", str(root),
-                    "put them back, or ingest what is left as a new survey",
-                    ERROR if len(gone) == len(names) else WARNING)
+        yield Fault(
+            f"{len(gone):,} of {len(names):,} files looked up do not exist (such as {gone[0]})",
+            str(root),
+            "put them back, or ingest what is left as a new survey",
+            ERROR if len(gone) == len(names) else WARNING,
+        )
     if outside:
-        yield Fault(f"{len(outside):,} of {len(names):,} references lead outside the folder (such as {outside[0]})",
-                    str(root), "do not trust this survey; ingest the source again")
+        yield Fault(
+            f"{len(outside):,} of {len(names):,} references lead outside the folder (such as {outside[0]})",
+            str(root),
+            "do not trust this survey; ingest the source again",
+        )
 
 
 def _thumbnails(survey: Survey) -> Iterator[Fault]:
@@ -223,9 +240,12 @@ def _thumbnails(survey: Survey) -> Iterator[Fault]:
     remedy = f"delete {thumbnails.folder} and run `python -m engine embed {survey.path}` again"
     present = [s for s in range(thumbnails.shards) if thumbnails.has(s)]
     if len(present) < thumbnails.shards:
-        yield Fault(f"{thumbnails.shards - len(present)} of {thumbnails.shards} shards of thumbnails are missing",
-                    str(thumbnails.folder), f"run `python -m engine embed {survey.path}`; it goes on where it stopped",
-                    WARNING)
+        yield Fault(
+            f"{thumbnails.shards - len(present)} of {thumbnails.shards} shards of thumbnails are missing",
+            str(thumbnails.folder),
+            f"run `python -m engine embed {survey.path}`; it goes on where it stopped",
+            WARNING,
+        )
     strange = {p for p in thumbnails.folder.glob("*.thumbs")} - {thumbnails.path(s) for s in range(thumbnails.shards)}
     if strange:
         yield Fault(f"there are thumbnails of more objects than {len(survey):,}", str(min(strange)), remedy)
@@ -246,8 +266,11 @@ def _shard_count(thumbnails: Thumbnails, shard: int) -> int | None:
         if len(head) < 16 or head[:8] != b"SKYTHUMB" or count > SHARD:
             return None
         offsets = np.frombuffer(stream.read(4 * (count + 1)), "<u4").astype(np.int64)
-    whole = len(offsets) == count + 1 and (np.diff(offsets) >= 0).all() and \
-        path.stat().st_size == 16 + 4 * (count + 1) + offsets[-1]
+    whole = (
+        len(offsets) == count + 1
+        and (np.diff(offsets) >= 0).all()
+        and path.stat().st_size == 16 + 4 * (count + 1) + offsets[-1]
+    )
     return count if whole else None
 
 

@@ -52,8 +52,13 @@ class Reporter:
         rate = (done - self.first) / elapsed if elapsed > 0 else 0.0
         left = (total - done) / rate if rate > 0 else None
         if self.machine:
-            event = {"stage": stage, "done": int(done), "total": int(total), "rate": round(rate, 3),
-                     "left": None if left is None else round(left, 1)}
+            event = {
+                "stage": stage,
+                "done": int(done),
+                "total": int(total),
+                "rate": round(rate, 3),
+                "left": None if left is None else round(left, 1),
+            }
             print(json.dumps(event), file=self.stream, flush=True)
             return
         text = f"{stage}: {done:,} of {total:,}"

@@ -179,19 +179,24 @@ class Survey:
         if not path.is_dir():
             raise UserError(f"there is no survey folder {path}", "check the path, or make one with `ingest`")
         if not (path / HEADER).is_file():
-            raise UserError(f"{path} is not a survey (it has no {HEADER})",
-                            f"make one from it with `python -m engine ingest {path} NAME.survey`")
+            raise UserError(
+                f"{path} is not a survey (it has no {HEADER})",
+                f"make one from it with `python -m engine ingest {path} NAME.survey`",
+            )
         try:
             header = tomllib.loads((path / HEADER).read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{path / HEADER} cannot be read ({error})",
-                            "restore it from a backup, or ingest the source again") from error
+            raise UserError(
+                f"{path / HEADER} cannot be read ({error})", "restore it from a backup, or ingest the source again"
+            ) from error
         version = header.get("format")
         if not isinstance(version, int):
             raise UserError(f"{path / HEADER} states no format", "restore it from a backup, or ingest the source again")
         if version > FORMAT:
-            raise UserError(f"{path} has survey format {version}, newer than this program's {FORMAT}",
-                            "update Skysieve and open it again")
+            raise UserError(
+                f"{path} has survey format {version}, newer than this program's {FORMAT}",
+                "update Skysieve and open it again",
+            )
         if not (path / OBJECTS).is_file():
             raise UserError(f"{path} has lost its {OBJECTS}", "restore it from a backup, or ingest the source again")
         return cls(path, header)
@@ -229,8 +234,10 @@ class Survey:
         try:
             return pq.ParquetFile(self.path / OBJECTS, memory_map=True)
         except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{self.path / OBJECTS} cannot be read ({error})",
-                            "restore it from a backup, or ingest the source again") from error
+            raise UserError(
+                f"{self.path / OBJECTS} cannot be read ({error})",
+                "restore it from a backup, or ingest the source again",
+            ) from error
 
     @property
     def columns(self) -> list[str]:
@@ -276,8 +283,10 @@ class Survey:
         if found.null_count:
             missing = [i for i, row in zip(wanted, found.to_pylist()) if row is None]
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise UserError(f"no object called {', '.join(map(repr, missing[:3]))}{more} in {self.path}",
-                            "check the ids against the survey's `id` column")
+            raise UserError(
+                f"no object called {', '.join(map(repr, missing[:3]))}{more} in {self.path}",
+                "check the ids against the survey's `id` column",
+            )
         return found.to_numpy(zero_copy_only=False).astype(np.int64)
 
     def table(self, rows: np.ndarray | None = None, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -324,7 +333,9 @@ class Survey:
         """
         names = self.representations
         if not names:
-            raise UserError(f"{self.path} has no representation yet", f"make one with `python -m engine embed {self.path}`")
+            raise UserError(
+                f"{self.path} has no representation yet", f"make one with `python -m engine embed {self.path}`"
+            )
         if name is None:
             name = names[0]
         if name not in names:
@@ -332,8 +343,10 @@ class Survey:
         folder = self.path / "representations" / name
         vectors, valid = files.read_npy(folder / "vectors.npy"), files.read_npy(folder / "valid.npy")
         if len(vectors) != len(self) or len(valid) != len(self):
-            raise UserError(f"{folder} has {len(vectors):,} vectors for {len(self):,} objects",
-                            f"delete it and run `python -m engine embed {self.path}` again")
+            raise UserError(
+                f"{folder} has {len(vectors):,} vectors for {len(self):,} objects",
+                f"delete it and run `python -m engine embed {self.path}` again",
+            )
         return Representation(name, folder, vectors, valid, files.read_json(folder / "meta.json"))
 
     @property
@@ -350,7 +363,9 @@ class Survey:
             If it does not exist.
         """
         if name not in self.layouts:
-            raise UserError(f"{self.path} has no layout {name!r}", f"choose one of: {', '.join(self.layouts) or 'none yet'}")
+            raise UserError(
+                f"{self.path} has no layout {name!r}", f"choose one of: {', '.join(self.layouts) or 'none yet'}"
+            )
         return files.read_npy(self.path / "layouts" / name / "xy.npy")
 
     @property
@@ -362,7 +377,9 @@ class Survey:
     def score(self, name: str) -> np.ndarray:
         """One stored score, (N,) float32."""
         if name not in self.scores:
-            raise UserError(f"{self.path} has no score {name!r}", f"choose one of: {', '.join(self.scores) or 'none yet'}")
+            raise UserError(
+                f"{self.path} has no score {name!r}", f"choose one of: {', '.join(self.scores) or 'none yet'}"
+            )
         return files.read_npy(self.path / "scores" / f"{name}.npy")
 
     def store_score(self, name: str, values: np.ndarray) -> None:
@@ -422,12 +439,21 @@ class Survey:
 
         now = datetime.datetime.now(datetime.UTC)
         record = {
-            "command": command, "settings": settings, "results": results or {}, "seconds": round(seconds, 3),
+            "command": command,
+            "settings": settings,
+            "results": results or {},
+            "seconds": round(seconds, 3),
             "finished": now.isoformat(timespec="seconds"),
-            "versions": {"skysieve": version(), "python": platform.python_version(), "torch": torch.__version__,
-                         "numpy": np.__version__},
+            "versions": {
+                "skysieve": version(),
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
         }
-        files.write_json(self.path / "runs" / f"{now:%Y%m%dT%H%M%S.%f}-{command}.json", json.loads(json.dumps(record, default=str)))
+        files.write_json(
+            self.path / "runs" / f"{now:%Y%m%dT%H%M%S.%f}-{command}.json", json.loads(json.dumps(record, default=str))
+        )
 
 
 def version() -> str:
@@ -451,7 +477,9 @@ def check_name(name: str) -> str:
     """
     plain = all(ch.isalnum() or ch in " ._+-" for ch in name)
     if not name or len(name) > 100 or name[0] in ". " or not plain:
-        raise UserError(f"{name!r} cannot be used as a name", "use letters, digits, spaces and . _ + -, at most 100 of them")
+        raise UserError(
+            f"{name!r} cannot be used as a name", "use letters, digits, spaces and . _ + -, at most 100 of them"
+        )
     return name
 
 
@@ -466,5 +494,7 @@ def _require_unique(ids: pa.ChunkedArray) -> None:
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
         shown = ", ".join(repr(v.as_py()) for v in repeated.field("values")[:3])
-        raise UserError(f"{len(repeated):,} ids occur more than once (such as {shown})",
-                        "give each object its own id, or name another column with --id-column")
+        raise UserError(
+            f"{len(repeated):,} ids occur more than once (such as {shown})",
+            "give each object its own id, or name another column with --id-column",
+        )

@@ -29,10 +29,14 @@ def install() -> None:
     prefix = [] if os.geteuid() == 0 else ["sudo", "-n"]
     if shutil.which("apt-get"):
         command = [*prefix, "apt-get", "-qq"]
-        done = subprocess.run([*command, "update"]).returncode == 0 and subprocess.run(
-            [*command, "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"],
-            env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        ).returncode == 0
+        done = (
+            subprocess.run([*command, "update"]).returncode == 0
+            and subprocess.run(
+                [*command, "install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"],
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+            ).returncode
+            == 0
+        )
         if done:
             return
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=False)

@@ -49,7 +49,9 @@ def test_every_module_says_what_it_is(path):
 
 def test_importing_the_engine_is_light():
     """Opening a notebook must not wait for umap, numba or the interface."""
-    code = "import sys, engine; print(' '.join(m for m in ('umap', 'numba', 'panel', 'pynndescent') if m in sys.modules))"
+    code = (
+        "import sys, engine; print(' '.join(m for m in ('umap', 'numba', 'panel', 'pynndescent') if m in sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""
 
@@ -69,5 +71,8 @@ def test_no_machine_path_or_registry_in_the_tree():
     pattern = re.compile(r"(?<![A-Za-z0-9_.])/(work|farm|root)/|https?://[^ ]*pypi|file:///")
     for name in listed.stdout.split():
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".txt", ".lock", ".cff", ".js", ".css"} and path != Path(__file__).resolve():
+        if (
+            path.suffix in {".py", ".md", ".toml", ".txt", ".lock", ".cff", ".js", ".css"}
+            and path != Path(__file__).resolve()
+        ):
             assert not pattern.search(path.read_text(encoding="utf-8")), name

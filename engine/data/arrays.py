@@ -72,8 +72,10 @@ def open_arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as a NumPy file ({error})",
-                        "save plain arrays with numpy.save or numpy.savez, not Python objects") from error
+        raise UserError(
+            f"{path} cannot be read as a NumPy file ({error})",
+            "save plain arrays with numpy.save or numpy.savez, not Python objects",
+        ) from error
     return {"images": found} if isinstance(found, np.ndarray) else found
 
 
@@ -81,8 +83,10 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarra
     try:
         return arrays[name]
     except Exception as error:  # a damaged member: zip, zlib and numpy each raise their own
-        raise UserError(f"the array {name!r} of {path} cannot be read ({error})",
-                        "save plain arrays again with numpy.savez, not Python objects") from error
+        raise UserError(
+            f"the array {name!r} of {path} cannot be read ({error})",
+            "save plain arrays again with numpy.savez, not Python objects",
+        ) from error
 
 
 def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None = None) -> Found:
@@ -149,20 +153,33 @@ def look_at_arrays(
     ra, dec = _take(columns, RA_NAMES), _take(columns, DEC_NAMES)
     rows = np.arange(shape[0])
     return Found(
-        kind, path, [text_id(v) for v in ids] if ids is not None else [str(r) for r in rows], {"pixels_index": rows},
-        named_bands(bands, planes, told_bands), not pictures, (side, side),
-        _degrees(ra, shape[0]), _degrees(dec, shape[0]),
+        kind,
+        path,
+        [text_id(v) for v in ids] if ids is not None else [str(r) for r in rows],
+        {"pixels_index": rows},
+        named_bands(bands, planes, told_bands),
+        not pictures,
+        (side, side),
+        _degrees(ra, shape[0]),
+        _degrees(dec, shape[0]),
         columns=pa.table({k: pa.array(v) for k, v in columns.items()}) if columns else None,
-        pixels={"dataset": name, "layout": layout}, notes=notes,
+        pixels={"dataset": name, "layout": layout},
+        notes=notes,
     )
 
 
 def _images_name(path: Path, shapes: Mapping) -> str:
-    likely = [n for n, (shape, dtype) in shapes.items()
-              if len(shape) in (3, 4) and dtype.kind in "uif" and shape[0] > 0 and _is_image(shape)]
+    likely = [
+        n
+        for n, (shape, dtype) in shapes.items()
+        if len(shape) in (3, 4) and dtype.kind in "uif" and shape[0] > 0 and _is_image(shape)
+    ]
     if not likely:
-        raise UserError(f"{path} holds no array of images", f"it needs one of shape (N, bands, height, width); it has: "
-                        f"{', '.join(f'{n} {shape}' for n, (shape, _) in list(shapes.items())[:8]) or 'nothing'}")
+        raise UserError(
+            f"{path} holds no array of images",
+            f"it needs one of shape (N, bands, height, width); it has: "
+            f"{', '.join(f'{n} {shape}' for n, (shape, _) in list(shapes.items())[:8]) or 'nothing'}",
+        )
     usual = [n for wanted in IMAGE_NAMES for n in likely if n.rpartition("/")[2].lower() == wanted]
     return usual[0] if usual else max(likely, key=lambda n: np.prod(shapes[n][0], dtype=np.float64))
 

@@ -137,12 +137,19 @@ def residual(stamp: Stamp, rng: Rng) -> None:
 
 #: Faults that pass for objects, so that a catalogue has them: the class "artefact".
 ARTEFACTS: dict[str, Callable[[Stamp, Rng], None]] = {
-    "trail": trail, "bleed": bleed, "edge": edge, "cosmic": cosmic, "column": hot_column, "ghost": ghost,
+    "trail": trail,
+    "bleed": bleed,
+    "edge": edge,
+    "cosmic": cosmic,
+    "column": hot_column,
+    "ghost": ghost,
     "residual": residual,
 }
 #: Faults that befall any object, and how often.
 MISHAPS: dict[str, tuple[float, Callable[[Stamp, Rng], None]]] = {
-    "no band": (0.012, no_band), "cosmic": (0.010, cosmic), "corner": (0.006, corner),
+    "no band": (0.012, no_band),
+    "cosmic": (0.010, cosmic),
+    "corner": (0.006, corner),
     "faint trail": (0.006, faint_trail),
 }
 

@@ -28,19 +28,92 @@ from engine.errors import UserError
 TOLERANCE = 1.0
 
 #: Usual names of columns, in lower case without punctuation; the first that occurs is taken.
-RA_NAMES = ("ra", "radeg", "raj2000", "rightascension", "alphaj2000", "alpha", "raicrs", "radegrees", "radegree",
-            "meanra", "ramean", "objra", "rafk5", "racen")
-DEC_NAMES = ("dec", "decdeg", "de", "dej2000", "decj2000", "declination", "deltaj2000", "delta", "deicrs", "decicrs",
-             "decdegrees", "decdegree", "decl", "meandec", "decmean", "objdec", "decfk5", "deccen")
-ID_NAMES = ("id", "objid", "objectid", "galaxyid", "sourceid", "ident", "fullid", "file", "filename", "image",
-            "imagefile", "imagename", "cutout", "path", "filepath", "galid", "dr7objid", "dr8objid", "targetid",
-            "specobjid", "iauname", "designation", "name", "object", "assetid", "subjectid", "catalogid", "number",
-            "idstr", "stem")
+RA_NAMES = (
+    "ra",
+    "radeg",
+    "raj2000",
+    "rightascension",
+    "alphaj2000",
+    "alpha",
+    "raicrs",
+    "radegrees",
+    "radegree",
+    "meanra",
+    "ramean",
+    "objra",
+    "rafk5",
+    "racen",
+)
+DEC_NAMES = (
+    "dec",
+    "decdeg",
+    "de",
+    "dej2000",
+    "decj2000",
+    "declination",
+    "deltaj2000",
+    "delta",
+    "deicrs",
+    "decicrs",
+    "decdegrees",
+    "decdegree",
+    "decl",
+    "meandec",
+    "decmean",
+    "objdec",
+    "decfk5",
+    "deccen",
+)
+ID_NAMES = (
+    "id",
+    "objid",
+    "objectid",
+    "galaxyid",
+    "sourceid",
+    "ident",
+    "fullid",
+    "file",
+    "filename",
+    "image",
+    "imagefile",
+    "imagename",
+    "cutout",
+    "path",
+    "filepath",
+    "galid",
+    "dr7objid",
+    "dr8objid",
+    "targetid",
+    "specobjid",
+    "iauname",
+    "designation",
+    "name",
+    "object",
+    "assetid",
+    "subjectid",
+    "catalogid",
+    "number",
+    "idstr",
+    "stem",
+)
 #: Columns that number the extensions of one file, from zero (GalSim's name first).
 HDU_NAMES = ("galhdu", "hdu", "hdunum", "hduindex", "ext", "extnum", "extension")
 
-CATALOGUES = (".csv", ".tsv", ".txt", ".dat", ".ecsv", ".parquet", ".pq", ".fits", ".fit", ".fits.gz", ".vot",
-              ".votable", ".xml")
+CATALOGUES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".dat",
+    ".ecsv",
+    ".parquet",
+    ".pq",
+    ".fits",
+    ".fit",
+    ".fits.gz",
+    ".vot",
+    ".votable",
+    ".xml",
+)
 
 
 @dataclass(frozen=True)
@@ -94,16 +167,19 @@ def read(path: str | Path) -> pa.Table:
         raise UserError(f"there is no catalogue {path}", "check the path")
     reader = _reader(path)
     if reader is None:
-        raise UserError(f"{path.name} is not a catalogue of a known kind",
-                        f"give one ending in {', '.join(CATALOGUES)}")
+        raise UserError(
+            f"{path.name} is not a catalogue of a known kind", f"give one ending in {', '.join(CATALOGUES)}"
+        )
     try:
         table = _tidied(reader(path))
     except UserError:
         raise
     except Exception as error:  # five formats, five libraries, each with errors of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"the catalogue {path} cannot be read ({reason})",
-                        "check that it is whole and that its ending says its format") from error
+        raise UserError(
+            f"the catalogue {path} cannot be read ({reason})",
+            "check that it is whole and that its ending says its format",
+        ) from error
     if table.num_rows == 0 or table.num_columns == 0:
         raise UserError(f"the catalogue {path} is empty", "give one with a row for each object")
     return table
@@ -144,8 +220,12 @@ def _read_text(path: Path) -> pa.Table:
         names[k] = name if taken[name] == 1 else f"{name}_{taken[name]}"
     parse = pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=False)
     options = pyarrow.csv.ReadOptions(column_names=names, skip_rows=1)
-    return pyarrow.csv.read_csv(path, read_options=options, parse_options=parse,
-                                convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False))
+    return pyarrow.csv.read_csv(
+        path,
+        read_options=options,
+        parse_options=parse,
+        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False),
+    )
 
 
 def _read_astropy(path: Path, kind: str) -> pa.Table:
@@ -416,8 +496,10 @@ def _repeats(table: pa.Table, column: str, rows: np.ndarray, place: str, hdus) -
     same = ((late == early) | (late.isna() & early.isna())).all(axis=1).to_numpy(dtype=bool)
     if not same.all():
         names = some(repr(k) for k in dict.fromkeys(keys[extra[~same]]))
-        raise UserError(f"{place} gives different rows to the same id in its column {column!r} ({names})",
-                        "keep one row for each object, or name another column with --id-column")
+        raise UserError(
+            f"{place} gives different rows to the same id in its column {column!r} ({names})",
+            "keep one row for each object, or name another column with --id-column",
+        )
     return len(extra)
 
 
@@ -447,8 +529,13 @@ def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 def _nothing_matches(table: pa.Table, ids: Sequence[str], column: str | None, place: str) -> UserError:
     columns = ", ".join(table.column_names)
     if column is None:
-        return UserError(f"no column of {place} holds the ids of the images (such as {some(map(repr, ids))})",
-                         f"name the id column with --id-column, one of: {columns}")
+        return UserError(
+            f"no column of {place} holds the ids of the images (such as {some(map(repr, ids))})",
+            f"name the id column with --id-column, one of: {columns}",
+        )
     examples = some(repr(v) for v in text_ids(table[column])[:3])
-    return UserError(f"no row of {place} belongs to an image: its column {column!r} has {examples}, the images are "
-                     f"{some(map(repr, ids))}", f"name another id column with --id-column, one of: {columns}")
+    return UserError(
+        f"no row of {place} belongs to an image: its column {column!r} has {examples}, the images are "
+        f"{some(map(repr, ids))}",
+        f"name another id column with --id-column, one of: {columns}",
+    )

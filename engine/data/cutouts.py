@@ -76,14 +76,18 @@ def open_source(survey: Survey) -> CutoutSource:
     pixels = survey.header["pixels"]
     kind = pixels["kind"]
     if kind not in SOURCES:
-        raise UserError(f"{survey.path} keeps its pixels as {kind!r}, which is not known here",
-                        f"update Skysieve (it knows {', '.join(SOURCES)})")
+        raise UserError(
+            f"{survey.path} keeps its pixels as {kind!r}, which is not known here",
+            f"update Skysieve (it knows {', '.join(SOURCES)})",
+        )
     root = Path(pixels["root"])
     if not root.is_absolute():
         root = survey.path / root
     if not root.exists():
-        raise UserError(f"the pixels of {survey.path} are gone: {root} does not exist",
-                        "put them back, or correct `root` in its survey.toml")
+        raise UserError(
+            f"the pixels of {survey.path} are gone: {root} does not exist",
+            "put them back, or correct `root` in its survey.toml",
+        )
     module, factory = SOURCES[kind].split(":")
     return getattr(import_module(module), factory)(survey, root)
 
@@ -119,7 +123,9 @@ def resample_batch(cutouts: np.ndarray, size: int) -> np.ndarray:
     whole = bool(torch.isfinite(pixels.sum()))  # ten times cheaper than asking every pixel; an overflow only costs time
 
     def scaled(image: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.interpolate(image, (size, size), mode="bilinear", antialias=True, align_corners=False)
+        return torch.nn.functional.interpolate(
+            image, (size, size), mode="bilinear", antialias=True, align_corners=False
+        )
 
     if whole:
         return scaled(pixels).numpy()

@@ -52,12 +52,15 @@ LIST_OF_OBJECTS = 10
 MOST_PLANES = 64
 #: Names of extensions that are no picture of the sky.
 COMPANIONS = re.compile(
-    r"^(err|error|dq|wht|weight|var|variance|ivar|mask|con|ctx|samp|time|model|residual.*|psf|sigma|rms)\d*$", re.I)
+    r"^(err|error|dq|wht|weight|var|variance|ivar|mask|con|ctx|samp|time|model|residual.*|psf|sigma|rms)\d*$", re.I
+)
 #: Share of exactly-zero pixels above which a cutout's zeros look like a hole in the coverage.
 HOLE = 0.01
 
-_WCS_CARD = re.compile(r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
-                       r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$")
+_WCS_CARD = re.compile(
+    r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
+    r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$"
+)
 _SIP_CARD = re.compile(r"^[AB]P?_(ORDER|\d_\d)$")
 _RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
@@ -277,7 +280,11 @@ def _degrees(ra, dec) -> tuple[float, float] | None:
 
 
 def look(
-    root: Path, names: list[str], *, bands: Sequence[str] | None = None, progress: Progress = silent,
+    root: Path,
+    names: list[str],
+    *,
+    bands: Sequence[str] | None = None,
+    progress: Progress = silent,
 ) -> Found:
     """Find out what a folder of FITS files, or one file, holds.
 
@@ -303,16 +310,29 @@ def _look_at_list(path: Path, bands: Sequence[str] | None) -> Found:
     many = len(examined.images) > LIST_OF_OBJECTS
     images = examined.images if many else examined.images[:1]
     planes = Counter(_planes(h) for h in images).most_common(1)[0][0]
-    rejected = tuple(Rejected(f"HDU {h.index}", f"{_planes(h)} planes where the others have {planes}")
-                     for h in images if _planes(h) != planes)
+    rejected = tuple(
+        Rejected(f"HDU {h.index}", f"{_planes(h)} planes where the others have {planes}")
+        for h in images
+        if _planes(h) != planes
+    )
     images = [h for h in images if _planes(h) == planes]
     extnames = [h.name for h in images]
     named = all(extnames) and len(set(extnames)) == len(extnames) and many
     ids = extnames if named else [str(h.index) for h in images] if many else [without_extension(path.name)]
     where = np.array([position(h, h) for h in images]).reshape(-1, 2)
     band = _band_names(bands, planes, [examined.filter])
-    return Found("fits", path, ids, {"pixels_index": [h.index for h in images]}, band, True, _sizes(images),
-                 where[:, 0], where[:, 1], rejected=rejected)
+    return Found(
+        "fits",
+        path,
+        ids,
+        {"pixels_index": [h.index for h in images]},
+        band,
+        True,
+        _sizes(images),
+        where[:, 0],
+        where[:, 1],
+        rejected=rejected,
+    )
 
 
 def _look_at_files(root: Path, names: list[str], bands: Sequence[str] | None, progress: Progress) -> Found:
@@ -336,8 +356,19 @@ def _look_at_files(root: Path, names: list[str], bands: Sequence[str] | None, pr
             ids.append(f"{stem}[{hdu.name or hdu.index}]" if many else stem)
     sky = np.array(where).reshape(-1, 2)
     band = _band_names(bands, planes, [e.filter for e in good.values()])
-    return Found("fits", root, ids, {"pixels_file": files, "pixels_index": [h.index for h in images]}, band, True,
-                 _sizes(images), sky[:, 0], sky[:, 1], rejected=tuple(rejected), files=len(names))
+    return Found(
+        "fits",
+        root,
+        ids,
+        {"pixels_file": files, "pixels_index": [h.index for h in images]},
+        band,
+        True,
+        _sizes(images),
+        sky[:, 0],
+        sky[:, 1],
+        rejected=tuple(rejected),
+        files=len(names),
+    )
 
 
 def _look_at_bands(root: Path, folders: dict[str, list[str]], bands: Sequence[str] | None, progress: Progress) -> Found:
@@ -357,10 +388,21 @@ def _look_at_bands(root: Path, folders: dict[str, list[str]], bands: Sequence[st
     references |= {f"pixels_file_{band}": [names[k] for names in chosen] for k, band in enumerate(order)}
     partial = sum(any(n is None for n in names) for names in chosen)
     notes = (f"{partial:,} objects lack the file of a band; it reads as missing",) if partial else ()
-    return Found("fits", root, objects, references, tuple(order), True, _sizes([e.images[0] for e in good.values()]),
-                 np.array([good[n].ra for n in first]), np.array([good[n].dec for n in first]),
-                 pixels={"layout": "band-folders"}, rejected=tuple(rejected), notes=notes,
-                 files=sum(len(folders[b]) for b in order))
+    return Found(
+        "fits",
+        root,
+        objects,
+        references,
+        tuple(order),
+        True,
+        _sizes([e.images[0] for e in good.values()]),
+        np.array([good[n].ra for n in first]),
+        np.array([good[n].dec for n in first]),
+        pixels={"layout": "band-folders"},
+        rejected=tuple(rejected),
+        notes=notes,
+        files=sum(len(folders[b]) for b in order),
+    )
 
 
 def _examine_all(root: Path, names: list[str], progress: Progress) -> tuple[dict[str, Examined], list[Rejected]]:

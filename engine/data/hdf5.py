@@ -56,9 +56,10 @@ def guess_layout(shape: Sequence[int], bands: int | None = None) -> str:
     if len(shape) == 3:
         return "NHW"
     if len(shape) != 4:
-        raise UserError(f"an array of shape {tuple(shape)} does not hold images",
-                        "name a dataset of shape (N, bands, height, width), (N, height, width, bands) or "
-                        "(N, height, width)")
+        raise UserError(
+            f"an array of shape {tuple(shape)} does not hold images",
+            "name a dataset of shape (N, bands, height, width), (N, height, width, bands) or (N, height, width)",
+        )
     first, last = shape[1] == bands, shape[3] == bands
     if first != last:
         return "NCHW" if first else "NHWC"
@@ -127,8 +128,9 @@ class Hdf5Rows:
         try:
             self._file = h5py.File(root, "r")
         except OSError as error:
-            raise UserError(f"{root} cannot be read as HDF5 ({error})",
-                            "restore the file, or ingest the source again") from error
+            raise UserError(
+                f"{root} cannot be read as HDF5 ({error})", "restore the file, or ingest the source again"
+            ) from error
         name = pixels["dataset"]
         if not isinstance(self._file.get(name), h5py.Dataset):
             raise UserError(f"{root} has no dataset {name!r}", f"correct `dataset` in {survey.path / 'survey.toml'}")
@@ -191,5 +193,6 @@ def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None 
             return None if told is None or np.ndim(told) != 1 else [str(v) for v in plain(told)]
 
         file.visititems(note)
-        return look_at_arrays("hdf5", path, shapes, lambda name: file[name][()], bands=bands, dataset=dataset,
-                              bands_of=bands_of)
+        return look_at_arrays(
+            "hdf5", path, shapes, lambda name: file[name][()], bands=bands, dataset=dataset, bands_of=bands_of
+        )

@@ -178,8 +178,19 @@ def look(root: Path, names: list[str], *, bands: Sequence[str] | None = None, pr
     is_grey = grey * 2 > len(good) or _colourless(below, good)
     names_of_bands = named_bands(bands, 1 if is_grey else 3, ("grey",) if is_grey else ("R", "G", "B"))
     nowhere = np.full(len(good), np.nan)
-    return Found("images", root, names_to_ids(good), {"pixels_file": good}, names_of_bands, science,
-                 (min(shapes), max(shapes)), nowhere, nowhere.copy(), rejected=tuple(rejected), files=len(names))
+    return Found(
+        "images",
+        root,
+        names_to_ids(good),
+        {"pixels_file": good},
+        names_of_bands,
+        science,
+        (min(shapes), max(shapes)),
+        nowhere,
+        nowhere.copy(),
+        rejected=tuple(rejected),
+        files=len(names),
+    )
 
 
 def _colourless(root: Root, names: list[str], sample: int = 32) -> bool:

@@ -87,20 +87,26 @@ class Report:
         """The report for people, a sentence a line."""
         small, large = ("×".join(map(str, s)) for s in (self.smallest, self.largest))
         size = small if small == large else f"{small} to {large}"
-        said = [f"{self.objects:,} objects in {len(self.bands)} band{'s' * (len(self.bands) != 1)} "
-                f"({' '.join(self.bands)}), {size} pixels, {self.positions:,} with a position"]
+        said = [
+            f"{self.objects:,} objects in {len(self.bands)} band{'s' * (len(self.bands) != 1)} "
+            f"({' '.join(self.bands)}), {size} pixels, {self.positions:,} with a position"
+        ]
         if self.catalogue is not None:
             how = f"by {self.id_column}" if self.id_column else "by position"
             if self.matched_by_position and self.id_column:
                 how += f", {self.matched_by_position:,} of them by position"
-            said.append(f"{self.catalogue}: {self.matched:,} matched {how}; "
-                        f"objects without a row: {self.without_row:,}, rows without an object: {self.without_image:,}")
+            said.append(
+                f"{self.catalogue}: {self.matched:,} matched {how}; "
+                f"objects without a row: {self.without_row:,}, rows without an object: {self.without_image:,}"
+            )
         if self.repeated_rows:
             said.append(f"{self.repeated_rows:,} catalogue rows repeat an earlier one")
         if self.rejected:
             first = self.rejected[0]
-            said.append(f"{len(self.rejected):,} left out because they cannot be read "
-                        f"(such as {first['file']}: {first['reason']})")
+            said.append(
+                f"{len(self.rejected):,} left out because they cannot be read "
+                f"(such as {first['file']}: {first['reason']})"
+            )
         return said + self.notes
 
 
@@ -182,8 +188,10 @@ def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
     if source.is_file():
         kind = kind_of(source.name)
         if kind is None or kind == "images":
-            raise UserError(f"{source} is not a file that holds many cutouts",
-                            "give the folder of the images, or a FITS, HDF5, .npz or .npy file")
+            raise UserError(
+                f"{source} is not a file that holds many cutouts",
+                "give the folder of the images, or a FITS, HDF5, .npz or .npy file",
+            )
         return kind, source.resolve(), [], []
     if (source / "survey.toml").is_file():
         raise UserError(f"{source} is a survey already", "open it, or give the folder that holds the cutouts")
@@ -193,8 +201,11 @@ def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
     kind = max(by_kind, key=lambda k: len(by_kind[k]))
     chosen = by_kind[kind]
     if not chosen:
-        raise UserError(f"{source} holds no images", f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
-                        f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)")
+        raise UserError(
+            f"{source} holds no images",
+            f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
+            f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)",
+        )
     others = {k: n for k, n in by_kind.items() if k != kind and n}
     notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
     if kind in ("hdf5", "npz"):
@@ -283,8 +294,13 @@ def _catalogue_beside(source: Path) -> Path | None:
     if source.resolve().name == "images":
         folders.append(source.resolve().parent)
     for folder in folders:
-        found = [p for p in sorted(folder.iterdir()) if p.is_file() and p.name.lower().endswith(catalogues.CATALOGUES)
-                 and p.name.lower().startswith(("catalogue.", "catalog."))]
+        found = [
+            p
+            for p in sorted(folder.iterdir())
+            if p.is_file()
+            and p.name.lower().endswith(catalogues.CATALOGUES)
+            and p.name.lower().startswith(("catalogue.", "catalog."))
+        ]
         if found:
             return found[0]
     return None
@@ -294,7 +310,11 @@ def _catalogue_beside(source: Path) -> Path | None:
 
 
 def _joined(
-    found: Found, source: Path, catalogue: str | Path | None, id_column: str | None, beside: bool,
+    found: Found,
+    source: Path,
+    catalogue: str | Path | None,
+    id_column: str | None,
+    beside: bool,
 ) -> tuple[pa.Table, Report]:
     """The table of objects, and the report up to here."""
     notes = list(found.notes)
@@ -310,23 +330,39 @@ def _joined(
         ra, dec, used = _positions(table, match, ra, dec)
         columns = _with_columns(columns, table.take(pa.array(match.rows, mask=match.rows < 0)), used)
     good = (np.abs(dec) <= 90) & np.isfinite(ra)
-    data = {"id": pa.array([str(i) for i in ids], pa.string()),
-            "ra": pa.array(np.where(good, ra % 360, np.nan)), "dec": pa.array(np.where(good, dec, np.nan))}
+    data = {
+        "id": pa.array([str(i) for i in ids], pa.string()),
+        "ra": pa.array(np.where(good, ra % 360, np.nan)),
+        "dec": pa.array(np.where(good, dec, np.nan)),
+    }
     data |= {key: pa.array(values) for key, values in found.references.items()}
     if columns is not None:
         same_id = "id" in columns.column_names and list(catalogues.text_ids(columns["id"])) == [str(i) for i in ids]
         data |= {_free_name(name, data): columns[name] for name in columns.column_names if name != "id" or not same_id}
     report = Report(
-        source=str(source), kind=found.kind, objects=len(ids), files=found.files, bands=list(found.bands),
-        smallest=list(map(int, found.sizes[0])), largest=list(map(int, found.sizes[1])), positions=int(good.sum()),
-        rejected=[dataclasses.asdict(r) for r in found.rejected], notes=notes,
+        source=str(source),
+        kind=found.kind,
+        objects=len(ids),
+        files=found.files,
+        bands=list(found.bands),
+        smallest=list(map(int, found.sizes[0])),
+        largest=list(map(int, found.sizes[1])),
+        positions=int(good.sum()),
+        rejected=[dataclasses.asdict(r) for r in found.rejected],
+        notes=notes,
     )
     if joined is not None:
         matched = int((match.rows >= 0).sum())
         report = dataclasses.replace(
-            report, catalogue=str(catalogue), id_column=match.column, matched=matched,
-            matched_by_position=match.by_position, without_row=len(ids) - matched,
-            without_image=match.unused, repeated_rows=match.repeated)
+            report,
+            catalogue=str(catalogue),
+            id_column=match.column,
+            matched=matched,
+            matched_by_position=match.by_position,
+            without_row=len(ids) - matched,
+            without_image=match.unused,
+            repeated_rows=match.repeated,
+        )
     return pa.table(data), report
 
 
@@ -334,8 +370,9 @@ def _match(found: Found, path: Path, id_column: str | None) -> tuple[pa.Table, c
     table = catalogues.read(path)
     one_file = found.kind == "fits" and found.root.is_file()
     hdus = (found.root.name, found.references["pixels_index"]) if one_file else None
-    return table, catalogues.match(table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus,
-                                   place=str(path))
+    return table, catalogues.match(
+        table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus, place=str(path)
+    )
 
 
 def _ids_of_catalogue(found: Found, table: pa.Table, match: catalogues.Match) -> list[str]:
@@ -397,8 +434,10 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
     bad = [c.reason for c in cutouts if isinstance(c, Unreadable)]
     progress(len(rows), len(rows), "measuring levels")
     if not good:
-        raise UserError(f"none of {len(rows):,} cutouts of {found.root} can be read (such as {bad[0]})",
-                        "check that the files are whole")
+        raise UserError(
+            f"none of {len(rows):,} cutouts of {found.root} can be read (such as {bad[0]})",
+            "check that the files are whole",
+        )
     notes = [f"{len(bad)} of a sample of {len(rows):,} cutouts cannot be read (such as {bad[0]})"] if bad else []
     if found.kind == "fits":
         from engine.data.fits import zeros_are_holes
@@ -406,8 +445,10 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
         if zeros_are_holes(good):
             pixels["zero_is_missing"] = True
             good = [np.where(c == 0, np.float32(np.nan), c) for c in good]
-            notes.append("pixels that are exactly zero are taken as missing "
-                         "(if they are not, set zero_is_missing = false in survey.toml)")
+            notes.append(
+                "pixels that are exactly zero are taken as missing "
+                "(if they are not, set zero_is_missing = false in survey.toml)"
+            )
     if found.science:
         pixels |= calibrate(good).header()
     return pixels, notes
@@ -424,9 +465,17 @@ def _written(path: Path, table: pa.Table, name: str | None, pixels: dict, report
     if report.catalogue is not None:
         provenance["catalogue"] = report.catalogue
     try:
-        return Survey.create(path, table, name=name, pixels=pixels, provenance=provenance,
-                             fill=lambda folder: files.write_json(folder / REPORT, report.document()))
+        return Survey.create(
+            path,
+            table,
+            name=name,
+            pixels=pixels,
+            provenance=provenance,
+            fill=lambda folder: files.write_json(folder / REPORT, report.document()),
+        )
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise UserError(f"{path} cannot be written ({error.strerror or error})",
-                        "make room on the disk, or choose another place" if full else "choose another place") from error
+        raise UserError(
+            f"{path} cannot be written ({error.strerror or error})",
+            "make room on the disk, or choose another place" if full else "choose another place",
+        ) from error

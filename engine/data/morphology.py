@@ -103,8 +103,9 @@ def paint_elliptical(canvas: Canvas, rng: Rng, members: Members) -> None:
     some = np.flatnonzero(envelope)
     if len(some):
         part = members.subset(some)
-        canvas.sersic(part.ellipses(ratio[some] ** 0.5, angle[some], scale=2.5), 1.0, part.stamp,
-                      part.flux(envelope[some]))
+        canvas.sersic(
+            part.ellipses(ratio[some] ** 0.5, angle[some], scale=2.5), 1.0, part.stamp, part.flux(envelope[some])
+        )
 
 
 def paint_spiral(canvas: Canvas, rng: Rng, members: Members) -> None:
@@ -116,20 +117,31 @@ def paint_spiral(canvas: Canvas, rng: Rng, members: Members) -> None:
     arm = rng.uniform(0.25, 0.55, k) * (1 - bulge - bar)
     knots = rng.uniform(0.03, 0.12, k) * (1 - bulge - bar)
     disc = members.ellipses(ratio, angle)
-    canvas.sersic(members.ellipses(ratio**0.4, angle, scale=rng.uniform(0.15, 0.35, k)), rng.uniform(1.5, 4, k),
-                  members.stamp, members.flux(bulge, redder=0.22))
+    canvas.sersic(
+        members.ellipses(ratio**0.4, angle, scale=rng.uniform(0.15, 0.35, k)),
+        rng.uniform(1.5, 4, k),
+        members.stamp,
+        members.flux(bulge, redder=0.22),
+    )
     canvas.sersic(disc, 1.0, members.stamp, members.flux(1 - bulge - bar - arm - knots, redder=0.03))
     some = np.flatnonzero(bar)
     if len(some):
         part = members.subset(some)
         turned = angle[some] + rng.normal(0, 0.5, len(some))
-        canvas.sersic(part.ellipses(rng.uniform(0.2, 0.4, len(some)), turned, scale=0.6), 0.6, part.stamp,
-                      part.flux(bar[some], redder=0.15))
+        canvas.sersic(
+            part.ellipses(rng.uniform(0.2, 0.4, len(some)), turned, scale=0.6),
+            0.6,
+            part.stamp,
+            part.flux(bar[some], redder=0.15),
+        )
     count = rng.choice([2, 2, 2, 3, 4], k).astype(float)
     pitch, phase = np.radians(rng.uniform(10, 30, k)) * rng.choice([-1, 1], k), rng.uniform(0, 2 * np.pi, k)
     ragged = np.abs(rng.normal(0, 0.35, k))
-    canvas.add(profiles.arms(disc, count, pitch, phase, rng.uniform(1.0, 4.0, k), ragged, canvas.side), members.stamp,
-               members.flux(arm, redder=-0.12))
+    canvas.add(
+        profiles.arms(disc, count, pitch, phase, rng.uniform(1.0, 4.0, k), ragged, canvas.side),
+        members.stamp,
+        members.flux(arm, redder=-0.12),
+    )
     _arm_knots(canvas, rng, members, disc, (count, pitch, phase), knots)
 
 
@@ -187,8 +199,9 @@ def paint_dwarf(canvas: Canvas, rng: Rng, members: Members) -> None:
     canvas.sersic(body, rng.uniform(0.5, 1.2, k), members.stamp, members.flux(1 - nucleus - clumps - lopsided))
     canvas.point(members.x, members.y, members.stamp, members.flux(nucleus))
     side_x, side_y = _on_sky(body, rng.uniform(0.2, 0.7, (k, 1)), rng.uniform(0, 2 * np.pi, (k, 1)))
-    patch = Ellipses(side_x[:, 0], side_y[:, 0], members.radius * rng.uniform(0.35, 0.7, k), rng.uniform(0.4, 1, k),
-                     _angles(rng, k))
+    patch = Ellipses(
+        side_x[:, 0], side_y[:, 0], members.radius * rng.uniform(0.35, 0.7, k), rng.uniform(0.4, 1, k), _angles(rng, k)
+    )
     canvas.sersic(patch, 0.8, members.stamp, members.flux(lopsided, redder=-0.1))
     each = 7
     x, y = _on_sky(body, np.abs(rng.normal(0, 0.8, (k, each))), rng.uniform(0, 2 * np.pi, (k, each)))
@@ -231,10 +244,18 @@ def paint_merger(canvas: Canvas, rng: Rng, members: Members) -> None:
         ratio, angle = _inclinations(rng, k, 0.4), _angles(rng, k)
         bulge = rng.uniform(0.2, 0.6, k)
         redder = rng.normal(0, 0.1, k)
-        canvas.sersic(Ellipses(x, y, np.maximum(size, 0.5), ratio, angle), 1.0, members.stamp,
-                      members.flux(share * (1 - bulge), redder=redder))
-        canvas.sersic(Ellipses(x, y, np.maximum(0.25 * size, 0.4), ratio**0.4, angle), 2.5, members.stamp,
-                      members.flux(share * bulge, redder=redder + 0.12))
+        canvas.sersic(
+            Ellipses(x, y, np.maximum(size, 0.5), ratio, angle),
+            1.0,
+            members.stamp,
+            members.flux(share * (1 - bulge), redder=redder),
+        )
+        canvas.sersic(
+            Ellipses(x, y, np.maximum(0.25 * size, 0.4), ratio**0.4, angle),
+            2.5,
+            members.stamp,
+            members.flux(share * bulge, redder=redder + 0.12),
+        )
         _tail(canvas, rng, members, (x, y), towards + (np.pi if sign < 0 else 0), tail * rng.uniform(0.3, 0.7, k))
     each = 8
     spread = members.radius[:, None]
@@ -263,8 +284,15 @@ def paint_lens(canvas: Canvas, rng: Rng, members: Members) -> None:
     k = len(members)
     angle, ratio = _angles(rng, k), rng.uniform(0.65, 1, k)
     canvas.sersic(members.ellipses(ratio, angle), 4.0, members.stamp, members.flux())
-    source = Members(members.stamp, members.x, members.y, members.radius, rng.uniform(19.4, 21.2, k),
-                     rng.uniform(-0.1, 0.35, k), rng.uniform(-0.1, 0.3, k))
+    source = Members(
+        members.stamp,
+        members.x,
+        members.y,
+        members.radius,
+        rng.uniform(19.4, 21.2, k),
+        rng.uniform(-0.1, 0.35, k),
+        rng.uniform(-0.1, 0.3, k),
+    )
     einstein = rng.uniform(5.5, 12.5, k)
     circle = Ellipses(members.x, members.y, einstein, rng.uniform(0.85, 1, k), angle)
     towards, ring = rng.uniform(-np.pi, np.pi, k), rng.random(k) < 0.125
@@ -282,8 +310,12 @@ def paint_star(canvas: Canvas, rng: Rng, members: Members) -> None:
     double = np.where(rng.random(len(members)) < 0.1, rng.uniform(0.1, 0.45, len(members)), 0.0)
     canvas.point(members.x, members.y, members.stamp, members.flux(1 - double))
     apart, towards = rng.uniform(3.5, 9, len(members)), rng.uniform(0, 2 * np.pi, len(members))
-    canvas.point(members.x + apart * np.cos(towards), members.y + apart * np.sin(towards), members.stamp,
-                 members.flux(double, redder=0.2))
+    canvas.point(
+        members.x + apart * np.cos(towards),
+        members.y + apart * np.sin(towards),
+        members.stamp,
+        members.flux(double, redder=0.2),
+    )
 
 
 def paint_neighbours(canvas: Canvas, rng: Rng, members: Members) -> None:
@@ -294,8 +326,9 @@ def paint_neighbours(canvas: Canvas, rng: Rng, members: Members) -> None:
     canvas.point(stars.x, stars.y, stars.stamp, stars.flux())
     count = len(galaxies)
     index = np.where(rng.random(count) < 0.7, rng.uniform(0.8, 1.6, count), rng.uniform(2.5, 5, count))
-    canvas.sersic(galaxies.ellipses(_inclinations(rng, count, 0.3), _angles(rng, count)), index, galaxies.stamp,
-                  galaxies.flux())
+    canvas.sersic(
+        galaxies.ellipses(_inclinations(rng, count, 0.3), _angles(rng, count)), index, galaxies.stamp, galaxies.flux()
+    )
 
 
 #: class → painter. Artefacts have none: they are no light from the sky.

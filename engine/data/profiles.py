@@ -117,14 +117,22 @@ def _refine(profile: np.ndarray, shape: Ellipses, cusps: np.ndarray, intensity) 
     major, minor = some._turned(fine[None, None, :] + column(left - some.x), fine[None, :, None] + column(top - some.y))
     blocks = intensity(cusps, major, minor).reshape(len(cusps), PATCH, SUBPIXELS, PATCH, SUBPIXELS)
     patch = blocks.mean(axis=(2, 4))
-    source, rows, columns = np.broadcast_arrays(cusps[:, None, None], top[:, None, None] + np.arange(PATCH)[:, None],
-                                               left[:, None, None] + np.arange(PATCH))
+    source, rows, columns = np.broadcast_arrays(
+        cusps[:, None, None], top[:, None, None] + np.arange(PATCH)[:, None], left[:, None, None] + np.arange(PATCH)
+    )
     inside = (rows >= 0) & (rows < side) & (columns >= 0) & (columns < side)
     profile[source[inside], rows[inside], columns[inside]] = patch[inside]
 
 
-def arms(shape: Ellipses, count: np.ndarray, pitch: np.ndarray, phase: np.ndarray, sharpness: np.ndarray,
-         ragged: np.ndarray, side: int) -> np.ndarray:
+def arms(
+    shape: Ellipses,
+    count: np.ndarray,
+    pitch: np.ndarray,
+    phase: np.ndarray,
+    sharpness: np.ndarray,
+    ragged: np.ndarray,
+    side: int,
+) -> np.ndarray:
     """Logarithmic spiral arms of an exponential disc, fading inside; sums to one on the frame.
 
     I ∝ r e^(−1.2 r) [½ (1 + cos(m (θ − ln r / tan p) + φ))]^s, r in units of `radius`, with ragged edges: the phase
@@ -182,8 +190,9 @@ def lane(shape: Ellipses, height: np.ndarray, shift: np.ndarray, side: int) -> n
     return np.exp(-0.5 * ((minor - column(shift)) / column(height)) ** 2 - 0.5 * (major / 2.2) ** 2)
 
 
-def moffat(x: np.ndarray, y: np.ndarray, fwhm: np.ndarray, beta: np.ndarray, ratio: np.ndarray, angle: np.ndarray,
-           side: int) -> np.ndarray:
+def moffat(
+    x: np.ndarray, y: np.ndarray, fwhm: np.ndarray, beta: np.ndarray, ratio: np.ndarray, angle: np.ndarray, side: int
+) -> np.ndarray:
     """Seeing, I ∝ (1 + r²/α²)^−β, α = FWHM / (2 √(2^(1/β) − 1)) (Moffat 1969); integral one. (K, side, side)."""
     alpha = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
     major, minor = Ellipses(x, y, alpha / np.sqrt(ratio), ratio, angle).plane(side)

@@ -154,8 +154,10 @@ def named_bands(bands: Iterable[str] | None, count: int, default: Iterable[str])
     """
     names = tuple(bands) if bands is not None else tuple(default)
     if len(names) != count:
-        raise UserError(f"{len(names)} bands are named ({', '.join(names)}) but the cutouts have {count}",
-                        f"name {count} with --bands")
+        raise UserError(
+            f"{len(names)} bands are named ({', '.join(names)}) but the cutouts have {count}",
+            f"name {count} with --bands",
+        )
     if len(set(names)) != len(names):
         raise UserError(f"band names repeat: {', '.join(names)}", "give each band its own name with --bands")
     return names
@@ -171,7 +173,9 @@ def require_some(ids: list[str], rejected: list[Rejected], place: Path, what: st
     if ids:
         return
     if rejected:
-        raise UserError(f"none of the {len(rejected):,} {what} in {place} can be read "
-                        f"(such as {rejected[0].file}: {rejected[0].reason})",
-                        "check that they are whole, or give another folder")
+        raise UserError(
+            f"none of the {len(rejected):,} {what} in {place} can be read "
+            f"(such as {rejected[0].file}: {rejected[0].reason})",
+            "check that they are whole, or give another folder",
+        )
     raise UserError(f"there are no {what} in {place}", "give the folder or file that holds the cutouts")

@@ -51,8 +51,16 @@ DWARF_SIGNAL = 9.0
 #: Mean effective surface brightness (mag/arcsec²) of dwarfs.
 DWARF_SURFACE_BRIGHTNESS = (23.6, 25.8)
 #: Share of the objects that are no dwarf.
-MIX = {"elliptical": 0.28, "spiral": 0.42, "edge-on": 0.09, "star": 0.08, "artefact": 0.05, "merger": 0.035,
-       "ring": 0.02, "lens": 0.025}
+MIX = {
+    "elliptical": 0.28,
+    "spiral": 0.42,
+    "edge-on": 0.09,
+    "star": 0.08,
+    "artefact": 0.05,
+    "merger": 0.035,
+    "ring": 0.02,
+    "lens": 0.025,
+}
 #: Objects a square degree, and the centre of the patch (deg).
 DENSITY = 9000.0
 CENTRE = (150.1, 2.2)
@@ -62,8 +70,9 @@ CALIBRATION_SAMPLE = 512
 Rng = np.random.Generator
 
 
-def generate(n: int, *, seed: int = 1, dwarf_fraction: float = 0.03, size: int = 64,
-             progress: Progress = silent) -> tuple[np.ndarray, pd.DataFrame]:
+def generate(
+    n: int, *, seed: int = 1, dwarf_fraction: float = 0.03, size: int = 64, progress: Progress = silent
+) -> tuple[np.ndarray, pd.DataFrame]:
     """Make simulated objects in memory.
 
     Parameters
@@ -101,8 +110,16 @@ def generate(n: int, *, seed: int = 1, dwarf_fraction: float = 0.03, size: int =
     return pixels, _table(population, pd.concat(measured, ignore_index=True))
 
 
-def simulate(path: str | Path, n: int = 6000, *, seed: int = 1, dwarf_fraction: float = 0.03, size: int = 64,
-             name: str | None = None, progress: Progress = silent) -> Survey:
+def simulate(
+    path: str | Path,
+    n: int = 6000,
+    *,
+    seed: int = 1,
+    dwarf_fraction: float = 0.03,
+    size: int = 64,
+    name: str | None = None,
+    progress: Progress = silent,
+) -> Survey:
     """Write a simulated survey: a folder that holds its own pixels, in ``cutouts.h5``.
 
     Parameters
@@ -128,18 +145,39 @@ def simulate(path: str | Path, n: int = 6000, *, seed: int = 1, dwarf_fraction: 
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".pixels", dir=path.parent) as scratch:
         cutouts = Path(scratch) / "cutouts.h5"
         measured, sample = _write_pixels(cutouts, population, seed, size, progress)
-        pixels = {"kind": "hdf5", "root": "cutouts.h5", "dataset": "images", "bands": list(BANDS), "science": True,
-                  "pixel_scale": PIXEL_SCALE, "zero_point": ZERO_POINT, **calibrate(sample).header()}
-        provenance = {"command": "simulate", "simulated": True, "seed": seed, "dwarf_fraction": dwarf_fraction,
-                      "size": size, "version": version()}
+        pixels = {
+            "kind": "hdf5",
+            "root": "cutouts.h5",
+            "dataset": "images",
+            "bands": list(BANDS),
+            "science": True,
+            "pixel_scale": PIXEL_SCALE,
+            "zero_point": ZERO_POINT,
+            **calibrate(sample).header(),
+        }
+        provenance = {
+            "command": "simulate",
+            "simulated": True,
+            "seed": seed,
+            "dwarf_fraction": dwarf_fraction,
+            "size": size,
+            "version": version(),
+        }
         table = _table(population, measured)
         table["pixels_index"] = np.arange(n, dtype=np.int32)
-        return Survey.create(path, table, name=name or f"Simulated survey ({n:,} objects)", pixels=pixels,
-                             provenance=provenance, fill=lambda folder: os.replace(cutouts, folder / cutouts.name))
+        return Survey.create(
+            path,
+            table,
+            name=name or f"Simulated survey ({n:,} objects)",
+            pixels=pixels,
+            provenance=provenance,
+            fill=lambda folder: os.replace(cutouts, folder / cutouts.name),
+        )
 
 
-def _write_pixels(path: Path, population: pd.DataFrame, seed: int, size: int,
-                  progress: Progress) -> tuple[pd.DataFrame, list[np.ndarray]]:
+def _write_pixels(
+    path: Path, population: pd.DataFrame, seed: int, size: int, progress: Progress
+) -> tuple[pd.DataFrame, list[np.ndarray]]:
     """Render into an HDF5 file; return what was measured, and a sample of cutouts for the calibration."""
     import h5py
 
@@ -279,11 +317,19 @@ def _table(population: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     p = population
     artefact = p["truth"] == "artefact"
     radius = p["radius"].where(~artefact & (p["truth"] != "star"))
-    return pd.DataFrame({
-        "id": [f"SIM-{k + 1:06d}" for k in range(len(p))], "ra": p["ra"], "dec": p["dec"], **measured,
-        "truth": p["truth"], "truth_mag_r": p["mag"].where(~artefact), "truth_radius": radius,
-        "truth_sb": _surface_brightness(p["mag"], radius), "truth_redshift": p["redshift"],
-    })
+    return pd.DataFrame(
+        {
+            "id": [f"SIM-{k + 1:06d}" for k in range(len(p))],
+            "ra": p["ra"],
+            "dec": p["dec"],
+            **measured,
+            "truth": p["truth"],
+            "truth_mag_r": p["mag"].where(~artefact),
+            "truth_radius": radius,
+            "truth_sb": _surface_brightness(p["mag"], radius),
+            "truth_redshift": p["redshift"],
+        }
+    )
 
 
 # -- what the camera sees ---------------------------------------------------------------------------------------------
@@ -291,6 +337,7 @@ def _table(population: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
 
 def _slabs(population: pd.DataFrame, seed: int, size: int) -> Iterator[tuple[int, np.ndarray]]:
     """Render slab by slab, a thread a core: first row, (≤ SLAB, 3, size, size) float16."""
+
     def render(start: int) -> tuple[int, np.ndarray]:
         part = population.iloc[start : start + SLAB]
         return start, _render(part, np.random.default_rng([seed, 1, start // SLAB]), size)
@@ -329,8 +376,12 @@ def _seeing(rng: Rng, stamps: int) -> dict[str, np.ndarray]:
     night = rng.normal(0, 0.12, (stamps, 1)) + rng.normal(0, 0.03, (stamps, len(BANDS)))
     fwhm = (np.array([1.24, 1.18, 1.13]) * np.exp(night)).clip(0.9, 1.6) / PIXEL_SCALE
     beta = rng.uniform(2.7, 4.0, (stamps, 1)) + rng.normal(0, 0.1, fwhm.shape)
-    return {"fwhm": fwhm, "beta": beta, "ratio": rng.uniform(0.93, 1.0, fwhm.shape),
-            "angle": rng.uniform(0, np.pi, fwhm.shape)}
+    return {
+        "fwhm": fwhm,
+        "beta": beta,
+        "ratio": rng.uniform(0.93, 1.0, fwhm.shape),
+        "angle": rng.uniform(0, np.pi, fwhm.shape),
+    }
 
 
 def _paint(canvas: Canvas, rng: Rng, people: pd.DataFrame, centre: np.ndarray) -> None:
@@ -355,8 +406,15 @@ def _neighbours(rng: Rng, stamps: int, side: int) -> Members:
     distance, theta = np.sqrt(rng.uniform(9.5**2, (0.6 * side) ** 2, k)), rng.uniform(0, 2 * np.pi, k)
     gr = np.clip(rng.normal(0.75, 0.28, k), 0.1, 1.6)
     middle = (side - 1) / 2
-    return Members(stamp, middle + distance * np.cos(theta), middle + distance * np.sin(theta), radius, mag, gr,
-                   0.15 + 0.55 * gr + rng.normal(0, 0.1, k))
+    return Members(
+        stamp,
+        middle + distance * np.cos(theta),
+        middle + distance * np.sin(theta),
+        radius,
+        mag,
+        gr,
+        0.15 + 0.55 * gr + rng.normal(0, 0.1, k),
+    )
 
 
 def _observe(canvas: Canvas, seeing: dict[str, np.ndarray]) -> np.ndarray:

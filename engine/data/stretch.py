@@ -160,8 +160,10 @@ def to_rgb(pixels: np.ndarray, calibration: Calibration, *, science: bool, stret
     (B, H, W, 3) uint8
     """
     if science:
-        level = [np.asarray(v, np.float32)[None, :, None, None] for v in
-                 (calibration.background, calibration.noise, calibration.bright)]
+        level = [
+            np.asarray(v, np.float32)[None, :, None, None]
+            for v in (calibration.background, calibration.noise, calibration.bright)
+        ]
         channels = three_channels((pixels - level[0]) / level[2])[:, ::-1]  # reddest band → red
         sky = float(np.median(calibration.noise / calibration.bright))
         softening = stretch.softness * sky

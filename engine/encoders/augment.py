@@ -41,7 +41,8 @@ def disturb(linear: torch.Tensor, science: torch.Tensor, *, rng: torch.Generator
     disturbed = _blur(_move(linear, rng), rng)
     count = len(disturbed)
     gain = torch.exp(0.1 * torch.randn(count, 3, 1, 1, generator=rng)) * torch.exp(
-        0.15 * torch.randn(count, 1, 1, 1, generator=rng))
+        0.15 * torch.randn(count, 1, 1, 1, generator=rng)
+    )
     unit = torch.where(science, 1.0, 0.02)[:, None, None, None]
     added = torch.rand(count, 1, 1, 1, generator=rng) * unit
     noisy = disturbed * gain + added * torch.randn(disturbed.shape, generator=rng)

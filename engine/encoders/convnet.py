@@ -58,8 +58,9 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
     flux = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
     flux = torch.where(torch.isfinite(flux), flux, torch.nan)
     if science:
-        background, noise = (torch.tensor(v, dtype=torch.float32)[:, None, None]
-                             for v in (calibration.background, calibration.noise))
+        background, noise = (
+            torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (calibration.background, calibration.noise)
+        )
         flux = ((flux - background) / noise).clamp(-CEILING, CEILING)
     else:
         flux = (flux - _border_median(flux)) / 255
@@ -100,9 +101,15 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(outside)
         plain = stride == 1 and inside == outside
-        self.shortcut = nn.Identity() if plain else nn.Sequential(
-            nn.AvgPool2d(stride) if stride > 1 else nn.Identity(), nn.Conv2d(inside, outside, 1, bias=False),
-            nn.BatchNorm2d(outside))
+        self.shortcut = (
+            nn.Identity()
+            if plain
+            else nn.Sequential(
+                nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
+                nn.Conv2d(inside, outside, 1, bias=False),
+                nn.BatchNorm2d(outside),
+            )
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.relu(self.first_norm(self.first(x)))
@@ -191,14 +198,17 @@ class Convnet:
         folder = ASSETS if assets is None else Path(assets)
         weights, settings = folder / f"{name}.safetensors", folder / f"{name}.json"
         if not (weights.is_file() and settings.is_file()):
-            raise UserError(f"the weights of {name!r} are not at {weights}",
-                            "run from a full checkout of the repository, or use the `pixels` encoder, which needs none")
+            raise UserError(
+                f"the weights of {name!r} are not at {weights}",
+                "run from a full checkout of the repository, or use the `pixels` encoder, which needs none",
+            )
         self.name = name
         self.card = files.read_json(settings)
         network = self.card["network"]
         self.size, self.dimension = network["size"], network["dimension"]
-        self.network = Network(widths=tuple(network["widths"]), blocks=tuple(network["blocks"]),
-                               dimension=self.dimension, size=self.size)
+        self.network = Network(
+            widths=tuple(network["widths"]), blocks=tuple(network["blocks"]), dimension=self.dimension, size=self.size
+        )
         try:
             state = {key: value.float() for key, value in load_file(weights).items()}
             self.network.load_state_dict(state, strict=False)
@@ -206,8 +216,10 @@ class Convnet:
             if any(not key.endswith("num_batches_tracked") for key in missing):
                 raise RuntimeError(f"{len(missing)} tensors are missing")
         except (SafetensorError, RuntimeError) as error:
-            raise UserError(f"{weights} does not hold the weights of {name!r} ({str(error).splitlines()[0]})",
-                            "restore it from the repository") from error
+            raise UserError(
+                f"{weights} does not hold the weights of {name!r} ({str(error).splitlines()[0]})",
+                "restore it from the repository",
+            ) from error
         self.network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
         self.identity = hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
         self.device = torch.device("cpu")

@@ -99,8 +99,13 @@ def embed(
     finished = _finished(folder, network)
     if finished and (not thumbnails or survey.thumbnails.complete):
         return survey.representation(folder.name)
-    settings = {"encoder": network.name, "identity": network.identity, "objects": len(survey), "device": place.type,
-                "batch": batch_size or BATCH[place.type]}
+    settings = {
+        "encoder": network.name,
+        "identity": network.identity,
+        "objects": len(survey),
+        "device": place.type,
+        "batch": batch_size or BATCH[place.type],
+    }
     calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
     run = _Pass(survey, network, calibration, folder / ".shards", settings, vectors=not finished, thumbnails=thumbnails)
     with _terminable():
@@ -110,8 +115,12 @@ def embed(
     if not finished:
         _assemble(folder, survey, network, settings)
     seconds = time.monotonic() - started
-    survey.record_run("embed", settings | {"name": folder.name, "thumbnails": thumbnails}, seconds=seconds,
-                      results={"embedded": done, "rate": round(done / seconds, 1)})
+    survey.record_run(
+        "embed",
+        settings | {"name": folder.name, "thumbnails": thumbnails},
+        seconds=seconds,
+        results={"embedded": done, "rate": round(done / seconds, 1)},
+    )
     return survey.representation(folder.name)
 
 
@@ -127,8 +136,10 @@ def _finished(folder: Path, encoder: Encoder) -> bool:
         return False
     meta = files.read_json(folder / "meta.json")
     if meta.get("identity") != encoder.identity:
-        raise UserError(f"the representation {folder.name!r} was made by another version of {meta.get('encoder')!r}",
-                        f"choose another name for the new one, or delete {folder} and what was made from it")
+        raise UserError(
+            f"the representation {folder.name!r} was made by another version of {meta.get('encoder')!r}",
+            f"choose another name for the new one, or delete {folder} and what was made from it",
+        )
     return True
 
 
@@ -158,19 +169,22 @@ class _Read:
     pictures: list[bytes]
 
 
-def _read(source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration,
-          thumbnails: bool) -> _Read:
+def _read(
+    source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration, thumbnails: bool
+) -> _Read:
     """Read a batch, `READ` cutouts of full size at a time."""
-    parts = [_read_part(source, rows[k : k + READ], encoder, calibration, thumbnails)
-             for k in range(0, len(rows), READ)]
+    parts = [
+        _read_part(source, rows[k : k + READ], encoder, calibration, thumbnails) for k in range(0, len(rows), READ)
+    ]
     prepared = None if encoder is None else torch.cat([p.prepared for p in parts if p.prepared is not None])
     problems = {row: reason for p in parts for row, reason in p.problems.items()}
     pictures = [picture for p in parts for picture in p.pictures]
     return _Read(rows, prepared, np.concatenate([p.readable for p in parts]), problems, pictures)
 
 
-def _read_part(source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration,
-               thumbnails: bool) -> _Read:
+def _read_part(
+    source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration, thumbnails: bool
+) -> _Read:
     held = _Held(source.bands, source.science, dict(zip(rows.tolist(), source.read(rows))))
     pictures = _pictures(held, rows, calibration) if thumbnails else []
     if encoder is None:
@@ -221,8 +235,17 @@ def _ahead(tasks: Iterator[Callable[[], _Read]]) -> Generator[_Read, None, None]
 class _Pass:
     """One pass over a survey: what is to be done, shard by shard, and where it is kept until all is there."""
 
-    def __init__(self, survey: Survey, encoder: Encoder, calibration: Calibration, folder: Path, settings: dict, *,
-                 vectors: bool, thumbnails: bool):
+    def __init__(
+        self,
+        survey: Survey,
+        encoder: Encoder,
+        calibration: Calibration,
+        folder: Path,
+        settings: dict,
+        *,
+        vectors: bool,
+        thumbnails: bool,
+    ):
         self.survey, self.encoder, self.calibration = survey, encoder, calibration
         self.folder, self.settings = folder, settings
         self.vectors, self.thumbnails = vectors, thumbnails
@@ -372,15 +395,27 @@ def _assemble(folder: Path, survey: Survey, encoder: Encoder, settings: dict) ->
             shutil.copyfile(shards / "encoder.safetensors", temporary)
     from engine.survey import version
 
-    files.write_json(folder / "meta.json", settings | {
-        "dimension": encoder.dimension, "size": encoder.size, "dtype": str(encoder.dtype), "bands": list(survey.bands),
-        "unreadable": int((~valid).sum()), "version": version(), "torch": torch.__version__})
+    files.write_json(
+        folder / "meta.json",
+        settings
+        | {
+            "dimension": encoder.dimension,
+            "size": encoder.size,
+            "dtype": str(encoder.dtype),
+            "bands": list(survey.bands),
+            "unreadable": int((~valid).sum()),
+            "version": version(),
+            "torch": torch.__version__,
+        },
+    )
     shutil.rmtree(shards, ignore_errors=True)
 
 
 def _nothing_readable(count: int, reason: str) -> UserError:
-    return UserError(f"none of the {count:,} objects could be read (the first: {reason})",
-                     "check that the pixels are where survey.toml says, with `doctor`")
+    return UserError(
+        f"none of the {count:,} objects could be read (the first: {reason})",
+        "check that the pixels are where survey.toml says, with `doctor`",
+    )
 
 
 @contextmanager

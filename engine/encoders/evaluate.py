@@ -29,23 +29,31 @@ from engine.maps.components import standard_components
 EVALUATION_SEED = 911
 
 
-def encode(encoder: Encoder, pixels: np.ndarray, calibration: Calibration, science: bool, *,
-           batch: int = 128) -> np.ndarray:
+def encode(
+    encoder: Encoder, pixels: np.ndarray, calibration: Calibration, science: bool, *, batch: int = 128
+) -> np.ndarray:
     """Vectors of cutouts in memory, (N, D) float32, at the encoder's own size."""
-    pixels = np.concatenate([resample_batch(np.asarray(pixels[k : k + batch], np.float32), encoder.size)
-                             for k in range(0, len(pixels), batch)])
+    pixels = np.concatenate(
+        [
+            resample_batch(np.asarray(pixels[k : k + batch], np.float32), encoder.size)
+            for k in range(0, len(pixels), batch)
+        ]
+    )
     if encoder.sample:
         encoder.fit(np.asarray(pixels[: encoder.sample], np.float32), calibration, science)
-    parts = [encoder(encoder.prepare(np.asarray(pixels[k : k + batch], np.float32), calibration, science)).numpy()
-             for k in range(0, len(pixels), batch)]
+    parts = [
+        encoder(encoder.prepare(np.asarray(pixels[k : k + batch], np.float32), calibration, science)).numpy()
+        for k in range(0, len(pixels), batch)
+    ]
     return np.concatenate(parts)
 
 
 def probe(components: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """Area under the ROC curve and average precision of a logistic probe, by five-fold cross-validation."""
     model = LogisticRegression(C=0.3, class_weight="balanced", max_iter=500)
-    score = cross_val_predict(model, components, truth, cv=StratifiedKFold(5, shuffle=True, random_state=seed),
-                              method="decision_function")
+    score = cross_val_predict(
+        model, components, truth, cv=StratifiedKFold(5, shuffle=True, random_state=seed), method="decision_function"
+    )
     return float(roc_auc_score(truth, score)), float(average_precision_score(truth, score))
 
 
@@ -83,15 +91,23 @@ def measure(encoder_name: str, data: Path, *, size: int = 64) -> dict[str, float
     components = _components(load(encoder_name), pixels, calibration, True)
     for name in ("dwarf", "ring", "merger", "lens"):
         auc, precision = probe(components, truth == name)
-        figures |= {f"simulated {name}: AUC": auc, f"simulated {name}: average precision": precision,
-                    f"simulated {name}: purity of 10 neighbours": purity(components, truth == name)}
+        figures |= {
+            f"simulated {name}: AUC": auc,
+            f"simulated {name}: average precision": precision,
+            f"simulated {name}: purity of 10 neighbours": purity(components, truth == name),
+        }
     if (data / "gz2").is_dir():
         table = pd.read_csv(data / "gz2" / "catalogue.csv")
         table = table[[held_out(i) for i in table["GalaxyID"]]]
         pixels = read_pictures([data / "gz2" / "images" / f"{i}.jpg" for i in table["GalaxyID"]], size)
         components = _components(load(encoder_name), pixels, PICTURES, False)
-        for name, column, least in (("edge-on", "Class2.1", 0.5), ("odd", "Class6.1", 0.5), ("ring", "Class8.1", 0.2),
-                                    ("merger", "Class8.6", 0.2), ("featured", "Class1.2", 0.5)):
+        for name, column, least in (
+            ("edge-on", "Class2.1", 0.5),
+            ("odd", "Class6.1", 0.5),
+            ("ring", "Class8.1", 0.2),
+            ("merger", "Class8.6", 0.2),
+            ("featured", "Class1.2", 0.5),
+        ):
             figures[f"gz2 {name}: AUC"] = probe(components, (table[column] > least).to_numpy())[0]
     if (data / "csst_dwarfs").is_dir():
         table = pd.read_csv(data / "csst_dwarfs" / "catalogue.csv")

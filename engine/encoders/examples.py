@@ -28,8 +28,12 @@ CALIBRATION_SAMPLE = 300
 #: One object in five is kept for evaluation, whatever the set.
 HELD_OUT = 5
 #: Quantities of a simulated object that the network learns to measure: table column → (shift, scale).
-QUANTITIES = {"truth_mag_r": (20.0, 2.0), "log_radius": (0.3, 0.4), "truth_sb": (23.0, 1.5),
-              "truth_redshift": (0.2, 0.2)}
+QUANTITIES = {
+    "truth_mag_r": (20.0, 2.0),
+    "log_radius": (0.3, 0.4),
+    "truth_sb": (23.0, 1.5),
+    "truth_redshift": (0.2, 0.2),
+}
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,16 @@ def simulated(
     index = {name: k for k, name in enumerate(classes)}
     labels = torch.tensor([index[c] for c in table["truth"]])
     table = table.assign(log_radius=np.log10(table["truth_radius"].clip(lower=0.05)))
-    quantities = np.stack([(table[column].to_numpy(np.float32) - shift) / width
-                           for column, (shift, width) in QUANTITIES.items()], 1)
+    quantities = np.stack(
+        [(table[column].to_numpy(np.float32) - shift) / width for column, (shift, width) in QUANTITIES.items()], 1
+    )
     flux = _in_parts(lambda part: channels(np.asarray(part, np.float32), calibration, True), pixels)
     pictures = _in_parts(lambda part: _as_pictures(np.asarray(part, np.float32), calibration), pixels)
     targets = {"class": labels, "quantities": torch.from_numpy(np.clip(quantities, -5, 5).astype(np.float32))}
-    return [Examples("simulated", flux, True, targets),
-            Examples("simulated pictures", pictures, False, {"class": labels})]
+    return [
+        Examples("simulated", flux, True, targets),
+        Examples("simulated pictures", pictures, False, {"class": labels}),
+    ]
 
 
 def _as_pictures(flux: np.ndarray, calibration: Calibration) -> np.ndarray:
@@ -156,10 +163,15 @@ def picture_sets(folders: Sequence[Path], *, size: int) -> list[Examples]:
     """
     found: dict[str, Examples] = {}
     for folder in folders:
-        inside = [f for f in (folder, *(folder / name for name in PICTURE_SETS))
-                  if f.name in PICTURE_SETS and (f / "catalogue.csv").is_file()]
+        inside = [
+            f
+            for f in (folder, *(folder / name for name in PICTURE_SETS))
+            if f.name in PICTURE_SETS and (f / "catalogue.csv").is_file()
+        ]
         if not inside:
-            raise UserError(f"{folder} holds none of the training sets {', '.join(PICTURE_SETS)}",
-                            "name a folder that does, or none to train on simulated objects alone")
+            raise UserError(
+                f"{folder} holds none of the training sets {', '.join(PICTURE_SETS)}",
+                "name a folder that does, or none to train on simulated objects alone",
+            )
         found |= {f.name: PICTURE_SETS[f.name](f, size=size) for f in inside if f.name not in found}
     return list(found.values())

@@ -106,7 +106,8 @@ def fit(
     parts = [network, heads, projector]
     optimizer = torch.optim.AdamW(_groups(parts), lr=RATE, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False)
+        optimizer, RATE, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
+    )
     rng = torch.Generator().manual_seed(seed)
     orders = [_Order(len(s), rng) for s in sets]
     losses: list[dict[str, float]] = []
@@ -151,8 +152,9 @@ class _Batch:
     targets: dict[str, torch.Tensor]
 
 
-def _batches(sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Order], rng: torch.Generator,
-             steps: int) -> Iterator[_Batch]:
+def _batches(
+    sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Order], rng: torch.Generator, steps: int
+) -> Iterator[_Batch]:
     """Batches, each prepared by one other thread while the network works on the one before."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(_batch, sets, counts, orders, rng)
@@ -173,8 +175,9 @@ def _batch(sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Or
     targets = {}
     for name in {name: None for s in sets for name in s.targets}:
         like = next(s.targets[name] for s in sets if name in s.targets)
-        targets[name] = torch.cat([s.targets[name][r] if name in s.targets else _unknown(like, len(r))
-                                   for s, r in zip(sets, rows)])
+        targets[name] = torch.cat(
+            [s.targets[name][r] if name in s.targets else _unknown(like, len(r)) for s, r in zip(sets, rows)]
+        )
     return _Batch(scale(turned, science), scale(disturbed, science[twice]), twice, targets)
 
 
@@ -182,8 +185,9 @@ def _unknown(like: torch.Tensor, count: int) -> torch.Tensor:
     return like.new_full((count, *like.shape[1:]), torch.nan if like.is_floating_point() else -1)
 
 
-def _losses(network: nn.Module, heads: nn.ModuleDict, projector: nn.Module, batch: _Batch,
-            place: torch.device) -> dict[str, torch.Tensor]:
+def _losses(
+    network: nn.Module, heads: nn.ModuleDict, projector: nn.Module, batch: _Batch, place: torch.device
+) -> dict[str, torch.Tensor]:
     """The terms of the loss; a target that nothing in the batch has is left out."""
     views = torch.cat([batch.turned, batch.disturbed]).to(place)
     with torch.autocast(place.type, torch.bfloat16, enabled=has_bfloat16(place)):
@@ -247,8 +251,10 @@ def _projector(dimension: int, width: int = 512) -> nn.Module:
 def _groups(modules: Sequence[nn.Module]) -> list[dict]:
     """Weight decay on matrices and kernels only."""
     parameters = [p for m in modules for p in m.parameters()]
-    return [{"params": [p for p in parameters if p.ndim > 1], "weight_decay": DECAY},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": DECAY},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
 
 
 @torch.no_grad()
@@ -262,8 +268,11 @@ def _average(averaged: nn.Module, network: nn.Module, memory: float) -> None:
 
 def save_encoder(trained: Trained, out: Path, name: str, card: dict) -> Path:
     """Write ``NAME.safetensors`` (float16) and ``NAME.json``; returns the first."""
-    state = {key: value.half().contiguous() for key, value in trained.network.cpu().state_dict().items()
-             if value.is_floating_point()}
+    state = {
+        key: value.half().contiguous()
+        for key, value in trained.network.cpu().state_dict().items()
+        if value.is_floating_point()
+    }
     weights = Path(out) / f"{name}.safetensors"
     with files.atomic_path(weights) as temporary:
         temporary.write_bytes(save(state, metadata={"format": "pt"}))
@@ -312,15 +321,25 @@ def skysieve_base(
     from engine.encoders.examples import picture_sets, simulated
     from engine.survey import version
 
-    sets = simulated(objects, seed=SIMULATED_SEED, size=SIZE, dwarf_fraction=DWARFS, classes=CLASSES,
-                     progress=progress) + picture_sets(data, size=SIZE)
+    sets = simulated(
+        objects, seed=SIMULATED_SEED, size=SIZE, dwarf_fraction=DWARFS, classes=CLASSES, progress=progress
+    ) + picture_sets(data, size=SIZE)
     counts = [STEP[s.name] for s in sets]
     trained = fit(sets, counts, steps=steps, settings=BASE, seed=seed, device=device, progress=progress)
     card = {
-        "name": "skysieve-base", "version": 1, "licence": "BSD-3-Clause", "network": BASE, "classes": CLASSES,
-        "trained_with": version(), "torch": torch.__version__, "seed": seed, "steps": steps,
+        "name": "skysieve-base",
+        "version": 1,
+        "licence": "BSD-3-Clause",
+        "network": BASE,
+        "classes": CLASSES,
+        "trained_with": version(),
+        "torch": torch.__version__,
+        "seed": seed,
+        "steps": steps,
         "command": f"python -m engine train --data DATA --out assets --steps {steps} --seed {seed}",
-        "data": {s.name: len(s) for s in sets}, "simulation_seed": SIMULATED_SEED, "last_losses": trained.losses[-1],
+        "data": {s.name: len(s) for s in sets},
+        "simulation_seed": SIMULATED_SEED,
+        "last_losses": trained.losses[-1],
     }
     return save_encoder(trained, Path(out), "skysieve-base", card)
 

@@ -146,8 +146,9 @@ def top(scores: np.ndarray, count: int, *, allowed: np.ndarray | None = None) ->
     return rows[np.argsort(-found, kind="stable")][:count]
 
 
-def diverse(posterior: Posterior, score: Callable[[np.ndarray, np.ndarray], np.ndarray], count: int, *,
-            allowed: np.ndarray) -> np.ndarray:
+def diverse(
+    posterior: Posterior, score: Callable[[np.ndarray, np.ndarray], np.ndarray], count: int, *, allowed: np.ndarray
+) -> np.ndarray:
     """A batch by kriging believer: pick the best, tell the model its own mean there, pick again (Ginsbourger et al.
     2010).
 
@@ -173,5 +174,3 @@ def diverse(posterior: Posterior, score: Callable[[np.ndarray, np.ndarray], np.n
         left[pick] = False
         picked.append(pick)
     return pool[picked]
-
-

@@ -91,9 +91,20 @@ class Interest:
         If there is no such representation, kernel, acquisition or device.
     """
 
-    def __init__(self, survey: Survey, target: str, *, representation: str | None = None, components: int = COMPONENTS,
-                 kernel: str = "rational-quadratic", acquisition: str = "mean", explore: float = EXPLORE,
-                 options: dict | None = None, device: str | None = None, seed: int = 0):
+    def __init__(
+        self,
+        survey: Survey,
+        target: str,
+        *,
+        representation: str | None = None,
+        components: int = COMPONENTS,
+        kernel: str = "rational-quadratic",
+        acquisition: str = "mean",
+        explore: float = EXPLORE,
+        options: dict | None = None,
+        device: str | None = None,
+        seed: int = 0,
+    ):
         self.survey, self.target = survey, check_name(target)
         found = survey.representation(representation)
         self.representation = found.name
@@ -163,8 +174,15 @@ class Interest:
         if not labels:
             return
         rows = self.survey.rows(labels)
-        self.survey.labels.add(rows, self.target, self._values(labels), ids=labels, user=user, comment=comment,
-                               representation=self.representation)
+        self.survey.labels.add(
+            rows,
+            self.target,
+            self._values(labels),
+            ids=labels,
+            user=user,
+            comment=comment,
+            representation=self.representation,
+        )
         self.sync()
         if self.needs_refit():
             self.refit()

@@ -110,8 +110,9 @@ def prior(family: str, dimension: int) -> Kernel:
     return Kernel(family, variance=0.25, length=float(np.sqrt(dimension / 2)), noise=0.02)
 
 
-def fit(features: np.ndarray, responses: np.ndarray, *, family: str = "rational-quadratic",
-        mean: float = 0.0) -> Kernel:
+def fit(
+    features: np.ndarray, responses: np.ndarray, *, family: str = "rational-quadratic", mean: float = 0.0
+) -> Kernel:
     """Fit the hyper-parameters to labels.
 
     Parameters
@@ -150,6 +151,10 @@ def _read(family: str, fitted: reference.Kernel) -> Kernel:
     """Turn a fitted scikit-learn kernel into ours."""
     values = fitted.get_params()
     variance = float(values["k1__k1__constant_value"])
-    return Kernel(family, variance=variance, length=float(values["k1__k2__length_scale"]),
-                  noise=max(float(values["k2__noise_level"]), NOISE_FLOOR * variance),
-                  shape=float(values.get("k1__k2__alpha", 1.0)))
+    return Kernel(
+        family,
+        variance=variance,
+        length=float(values["k1__k2__length_scale"]),
+        noise=max(float(values["k2__noise_level"]), NOISE_FLOOR * variance),
+        shape=float(values.get("k1__k2__alpha", 1.0)),
+    )

@@ -72,8 +72,21 @@ CREATE VIEW current AS
 #: Steps that bring a log from version i to i+1; the last one's number is what `PRAGMA user_version` says.
 MIGRATIONS: tuple[str, ...] = (_CREATE,)
 
-_COLUMNS = ("time", "user", "row", "id", "target", "value", "kind", "undoes", "batch", "representation", "layout",
-            "view", "comment")
+_COLUMNS = (
+    "time",
+    "user",
+    "row",
+    "id",
+    "target",
+    "value",
+    "kind",
+    "undoes",
+    "batch",
+    "representation",
+    "layout",
+    "view",
+    "comment",
+)
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
@@ -182,8 +195,9 @@ def parse_value(value) -> tuple[str, str]:
             raise UserError(f"{value!r} is not a label", f"rate with whole numbers from 0 to {TOP_RATING}")
         return _rating(str(int(float(value))))
     if not isinstance(value, str):
-        raise UserError(f"{value!r} is not a label",
-                        f"give yes, no, unsure, a rating from 0 to {TOP_RATING} or a class")
+        raise UserError(
+            f"{value!r} is not a label", f"give yes, no, unsure, a rating from 0 to {TOP_RATING} or a class"
+        )
     text = value.strip()
     if text.lower() in VERDICTS:
         return text.lower(), "verdict"
@@ -306,8 +320,13 @@ class LabelLog:
                 "SELECT event, row, id FROM standing WHERE batch = ? ORDER BY event", (last[0],)
             ).fetchall()
             batch, now = uuid.uuid4().hex, _now()
-            _append(connection, ((now, user, row, name, last[1], "", "undo", event, batch, None, None, None, None)
-                                 for event, row, name in events))
+            _append(
+                connection,
+                (
+                    (now, user, row, name, last[1], "", "undo", event, batch, None, None, None, None)
+                    for event, row, name in events
+                ),
+            )
             restored = [self._value(connection, row, last[1]) for _, row, _ in events]
         return Undone(np.array([row for _, row, _ in events], np.int64), last[1], _objects(restored))
 
@@ -329,10 +348,13 @@ class LabelLog:
         """The labels of `target` that stand."""
         found = self._read(  # the view `current` of one target, in a form that SQLite answers from an index
             "SELECT row, value, kind, user, MAX(event) AS event FROM standing WHERE target = ?"
-            " GROUP BY row ORDER BY event", (target,))
+            " GROUP BY row ORDER BY event",
+            (target,),
+        )
         rows, values, kinds, users, events = zip(*found) if found else ((),) * 5
-        return Current(np.array(rows, np.int64), _objects(values), _objects(kinds), _objects(users),
-                       np.array(events, np.int64))
+        return Current(
+            np.array(rows, np.int64), _objects(values), _objects(kinds), _objects(users), np.array(events, np.int64)
+        )
 
     def targets(self) -> dict[str, dict[str, int]]:
         """How many objects have which value now: target → value → count."""
@@ -385,8 +407,13 @@ class LabelLog:
                 raise
 
     def _connect(self, options: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?{options}", uri=True, timeout=PATIENCE,
-                                     isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?{options}",
+            uri=True,
+            timeout=PATIENCE,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         weakref.finalize(self, connection.close)
         return connection
 
@@ -451,8 +478,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the log to this program's version, inside the transaction that is open."""
     state = connection.execute("PRAGMA user_version").fetchone()[0]
     if state > len(MIGRATIONS):
-        raise UserError(f"the label log {path} has version {state}, newer than this program's {len(MIGRATIONS)}",
-                        "update Skysieve and open it again")
+        raise UserError(
+            f"the label log {path} has version {state}, newer than this program's {len(MIGRATIONS)}",
+            "update Skysieve and open it again",
+        )
     for step in MIGRATIONS[state:]:
         for statement in _statements(step):
             connection.execute(statement)
@@ -471,8 +500,10 @@ def _statements(script: str) -> Iterator[str]:
 
 def _events(lines: list[tuple]) -> list[Event]:
     names = ("event", *_COLUMNS)
-    return [Event(**{**dict(zip(names, line)), "view": None if line[12] is None else json.loads(line[12])})
-            for line in lines]
+    return [
+        Event(**{**dict(zip(names, line)), "view": None if line[12] is None else json.loads(line[12])})
+        for line in lines
+    ]
 
 
 def _objects(values: Iterable) -> np.ndarray:

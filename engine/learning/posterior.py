@@ -52,8 +52,14 @@ class Posterior:
         Where to compute; the features' own if they are a tensor, else the CPU.
     """
 
-    def __init__(self, features: np.ndarray | torch.Tensor, kernel: Kernel, *, mean: float = 0.0,
-                 device: torch.device | None = None):
+    def __init__(
+        self,
+        features: np.ndarray | torch.Tensor,
+        kernel: Kernel,
+        *,
+        mean: float = 0.0,
+        device: torch.device | None = None,
+    ):
         if not isinstance(features, torch.Tensor):
             features = torch.from_numpy(np.array(features, np.float32))
         self.features = features if device is None else features.to(device)
@@ -161,8 +167,11 @@ class Posterior:
         """New rows of the Cholesky factor: (k, M) left of the diagonal and the (k, k) corner, float64."""
         m = len(self)
         x, old = self._labelled(new), self._labelled(np.asarray(self.rows, np.int64))
-        below = solve_triangular(self._factor[:m, :m], self.kernel.between(old, x), lower=True).T if m else (
-            np.zeros((len(new), 0)))
+        below = (
+            solve_triangular(self._factor[:m, :m], self.kernel.between(old, x), lower=True).T
+            if m
+            else (np.zeros((len(new), 0)))
+        )
         corner = self.kernel.between(x, x) - below @ below.T
         corner[np.diag_indices_from(corner)] += self.kernel.noise
         return below, cholesky(corner, lower=True)
@@ -176,7 +185,9 @@ class Posterior:
         self._reserve(m + k)
         index = torch.from_numpy(new).to(device)
         points, norms = self.features[index], self._half_norms[index]
-        left, square, change = (torch.from_numpy(np.ascontiguousarray(a)).float().to(device) for a in (below, corner, z))
+        left, square, change = (
+            torch.from_numpy(np.ascontiguousarray(a)).float().to(device) for a in (below, corner, z)
+        )
         for part in self._blocks(k):
             rows = torch.addmm(self._half_norms[part], points, self.features[part].T, alpha=-1)  # ½‖x‖² − x·x*
             rows = self.kernel.of_squared_distance(rows.add_(norms[:, None]).mul_(2))

@@ -186,8 +186,9 @@ def _umap(task: Task) -> tuple[np.ndarray, dict]:
     settings = {"neighbours": task.neighbours, "min_dist": task.min_dist}
     if len(rows) < FEWEST:
         return _placed(start, rows, len(task.survey)), {**settings, "fallback": "pca"}
-    near = nearest_neighbours(task.survey, task.representation, k=task.neighbours - 1, device=task.device,
-                              progress=task.progress)
+    near = nearest_neighbours(
+        task.survey, task.representation, k=task.neighbours - 1, device=task.device, progress=task.progress
+    )
     indices, distances = _compact(near.indices, near.distances, rows)
     epochs = EPOCHS_SMALL if len(rows) <= SMALL else EPOCHS_LARGE
     with _third_party_warnings():
@@ -205,13 +206,35 @@ def _optimise_umap(indices, distances, start, task: Task, epochs: int) -> np.nda
     own = np.arange(n, dtype=np.int32)[:, None]  # umap counts an object as its own first neighbour
     knn = np.concatenate([own, indices], axis=1), np.concatenate([np.zeros((n, 1), np.float32), distances], axis=1)
     graph: scipy.sparse.coo_matrix = fuzzy_simplicial_set(
-        start, knn[0].shape[1], random, "euclidean", knn_indices=knn[0], knn_dists=knn[1])[0]
+        start, knn[0].shape[1], random, "euclidean", knn_indices=knn[0], knn_dists=knn[1]
+    )[0]
     a, b = find_ab_params(1.0, task.min_dist)
-    bar = {"file": _EpochStream(task.progress, epochs, "umap"), "disable": False, "bar_format": "{n_fmt}\n",
-           "mininterval": 0.1}
+    bar = {
+        "file": _EpochStream(task.progress, epochs, "umap"),
+        "disable": False,
+        "bar_format": "{n_fmt}\n",
+        "mininterval": 0.1,
+    }
     return simplicial_set_embedding(
-        start, graph, 2, 1.0, a, b, 1.0, 5, epochs, _jittered(start, random), random, "euclidean", {}, False, {}, False,
-        parallel=False, tqdm_kwds=bar)[0]
+        start,
+        graph,
+        2,
+        1.0,
+        a,
+        b,
+        1.0,
+        5,
+        epochs,
+        _jittered(start, random),
+        random,
+        "euclidean",
+        {},
+        False,
+        {},
+        False,
+        parallel=False,
+        tqdm_kwds=bar,
+    )[0]
 
 
 def _tsne(task: Task) -> tuple[np.ndarray, dict]:
@@ -220,8 +243,13 @@ def _tsne(task: Task) -> tuple[np.ndarray, dict]:
     if len(rows) < FEWEST:
         return _placed(start, rows, len(task.survey)), {"perplexity": task.perplexity, "fallback": "pca"}
     perplexity = min(task.perplexity, (len(rows) - 1) / NEIGHBOURS_PER_PERPLEXITY)
-    near = nearest_neighbours(task.survey, task.representation, k=int(NEIGHBOURS_PER_PERPLEXITY * perplexity),
-                              device=task.device, progress=task.progress)
+    near = nearest_neighbours(
+        task.survey,
+        task.representation,
+        k=int(NEIGHBOURS_PER_PERPLEXITY * perplexity),
+        device=task.device,
+        progress=task.progress,
+    )
     indices, distances = _compact(near.indices, near.distances, rows)
     with _third_party_warnings():
         xy = _optimise_tsne(indices, distances, start, task, perplexity)
@@ -237,19 +265,32 @@ def _optimise_tsne(indices, distances, start, task: Task, perplexity: float) -> 
     jobs = 1 if len(start) < TSNE_THREADED else os.cpu_count() or 1
     total = sum(TSNE_EPOCHS)
     task.progress(0, total, "t-SNE")
-    affinities = PerplexityBasedNN(perplexity=perplexity, n_jobs=jobs, random_state=task.seed,
-                                   knn_index=PrecomputedNeighbors(indices, distances.astype(np.float64)))
+    affinities = PerplexityBasedNN(
+        perplexity=perplexity,
+        n_jobs=jobs,
+        random_state=task.seed,
+        knn_index=PrecomputedNeighbors(indices, distances.astype(np.float64)),
+    )
     begin = _jittered(start, np.random.RandomState(task.seed)).astype(np.float64)
     begin *= 1e-4 / begin[:, 0].std()
-    embedding = TSNEEmbedding(begin, affinities, n_jobs=jobs, random_state=task.seed, learning_rate="auto",
-                              dof=1, negative_gradient_method="auto")
+    embedding = TSNEEmbedding(
+        begin,
+        affinities,
+        n_jobs=jobs,
+        random_state=task.seed,
+        learning_rate="auto",
+        dof=1,
+        negative_gradient_method="auto",
+    )
     done = 0
     for epochs, exaggeration, momentum in ((TSNE_EPOCHS[0], EXAGGERATION, 0.5), (TSNE_EPOCHS[1], 1, 0.8)):
+
         def tell(iteration, error, embedding, done=done):
             task.progress(done + iteration, total, "t-SNE")
 
-        embedding = embedding.optimize(epochs, exaggeration=exaggeration, momentum=momentum, callbacks=[tell],
-                                       callbacks_every_iters=10)
+        embedding = embedding.optimize(
+            epochs, exaggeration=exaggeration, momentum=momentum, callbacks=[tell], callbacks_every_iters=10
+        )
         done += epochs
     task.progress(total, total, "t-SNE")
     return np.asarray(embedding)
@@ -264,7 +305,10 @@ def _columns(task: Task) -> tuple[np.ndarray, dict]:
 
 #: name → method; a new one is a function and a line here.
 METHODS: dict[str, Callable[[Task], tuple[np.ndarray, dict]]] = {
-    "pca": _pca, "umap": _umap, "tsne": _tsne, "columns": _columns,
+    "pca": _pca,
+    "umap": _umap,
+    "tsne": _tsne,
+    "columns": _columns,
 }
 
 

@@ -115,10 +115,17 @@ def neighbours(
     (folder / "meta.json").unlink(missing_ok=True)
     files.write_npy(folder / "indices.npy", graph.indices)
     files.write_npy(folder / "distances.npy", graph.distances)
-    files.write_json(folder / "meta.json", {
-        "k": k, "representation": found.name, "fingerprint": fingerprint, "method": method,
-        "features": f"{coordinates.shape[1]} balanced principal coordinates, Euclidean",
-        "seconds": round(time.monotonic() - started, 3)})
+    files.write_json(
+        folder / "meta.json",
+        {
+            "k": k,
+            "representation": found.name,
+            "fingerprint": fingerprint,
+            "method": method,
+            "features": f"{coordinates.shape[1]} balanced principal coordinates, Euclidean",
+            "seconds": round(time.monotonic() - started, 3),
+        },
+    )
     return graph
 
 
@@ -194,8 +201,9 @@ def approximate(features: np.ndarray, k: int, *, seed: int = 0, progress: Progre
         warnings.simplefilter("ignore")  # its imports and compilation warn of what a user cannot change
         from pynndescent import NNDescent
 
-        found, distance = NNDescent(np.ascontiguousarray(features, np.float32), metric="euclidean",
-                                    n_neighbors=k + 1, random_state=seed).neighbor_graph
+        found, distance = NNDescent(
+            np.ascontiguousarray(features, np.float32), metric="euclidean", n_neighbors=k + 1, random_state=seed
+        ).neighbor_graph
     progress(n, n, "neighbours")
     return _without_self(found, distance, k)
 

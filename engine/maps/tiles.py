@@ -172,9 +172,16 @@ class TileIndex:
         (folder / "grid.json").unlink(missing_ok=True)
         for name in ("order", "x", "y", "starts"):
             files.write_npy(folder / f"{name}.npy", getattr(self, name))
-        files.write_json(folder / "grid.json", {
-            "count": self.count, "side": self.side, "lower": self.lower.tolist(), "scale": self.scale.tolist(),
-            "bounds": self.bounds.tolist()})
+        files.write_json(
+            folder / "grid.json",
+            {
+                "count": self.count,
+                "side": self.side,
+                "lower": self.lower.tolist(),
+                "scale": self.scale.tolist(),
+                "bounds": self.bounds.tolist(),
+            },
+        )
 
     @classmethod
     def load(cls, folder: Path) -> TileIndex | None:

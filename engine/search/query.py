@@ -33,8 +33,14 @@ LABEL_PREFIX = "label_"
 
 _GRAMMAR = 'write a condition such as mag_r < 22 and label_dwarf == "yes"; odd column names go in `backticks`'
 
-_COMPARISONS = {ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-                ast.Eq: operator.eq, ast.NotEq: operator.ne}
+_COMPARISONS = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
 _ARITHMETIC = {ast.Add: np.add, ast.Sub: np.subtract, ast.Mult: np.multiply, ast.Div: np.divide, ast.Pow: np.power}
 _JOINS = {ast.And: np.logical_and, ast.BitAnd: np.logical_and, ast.Or: np.logical_or, ast.BitOr: np.logical_or}
 
@@ -226,8 +232,10 @@ class _Walk:
     def _call(self, node: ast.Call):
         name = node.func.id if isinstance(node.func, ast.Name) else None
         if name not in (*FUNCTIONS, *TESTS) or len(node.args) != 1 or node.keywords:
-            raise UserError(f"a query cannot call {_source(node)!r}",
-                            f"use one of {', '.join((*FUNCTIONS, *TESTS))}, with one value")
+            raise UserError(
+                f"a query cannot call {_source(node)!r}",
+                f"use one of {', '.join((*FUNCTIONS, *TESTS))}, with one value",
+            )
         operand = self.value(node.args[0])
         if name in TESTS:
             return _missing(operand) if name == "isnan" else np.isfinite(_number(operand, node.args[0]))
@@ -261,8 +269,10 @@ def _compared(compare: Callable, left, right, left_node: ast.expr, right_node: a
     """A comparison, false where either side is missing."""
     if _is_text(left) != _is_text(right):
         text, number = (left_node, right_node) if _is_text(left) else (right_node, left_node)
-        raise UserError(f"text cannot be compared with a number ({_source(text)} and {_source(number)})",
-                        "put text in quotes, and numbers without")
+        raise UserError(
+            f"text cannot be compared with a number ({_source(text)} and {_source(number)})",
+            "put text in quotes, and numbers without",
+        )
     known = ~(_missing(left) | _missing(right))
     if not _is_text(left):
         return compare(left, right) & known
@@ -295,8 +305,10 @@ def _condition(value, node: ast.expr):
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and np.isin(value[~np.isnan(value)], (0, 1)).all():
         return value == 1  # truth values with gaps
     if not _is_condition(value):
-        raise UserError(f"{_source(node)!r} is no condition",
-                        "compare it with something, and put each condition beside & or | in parentheses")
+        raise UserError(
+            f"{_source(node)!r} is no condition",
+            "compare it with something, and put each condition beside & or | in parentheses",
+        )
     return value
 
 

@@ -91,9 +91,16 @@ def save(survey: Survey, selection: Selection, *, overwrite: bool = True) -> Non
     rows = f"{selection.name}.{uuid.uuid4().hex[:12]}.npy"
     files.write_npy(folder / rows, np.unique(np.asarray(selection.rows, np.int64)))
     before = _rows_file(header)
-    files.write_json(header, {"name": selection.name, "count": len(selection.rows), "rows": rows,
-                              "how": json.loads(json.dumps(selection.how, default=_plain)),
-                              "created": selection.created})
+    files.write_json(
+        header,
+        {
+            "name": selection.name,
+            "count": len(selection.rows),
+            "rows": rows,
+            "how": json.loads(json.dumps(selection.how, default=_plain)),
+            "created": selection.created,
+        },
+    )
     if before is not None:
         before.unlink(missing_ok=True)
 
@@ -149,20 +156,27 @@ def delete(survey: Survey, name: str) -> None:
 
 def union(name: str, *parts: Selection) -> Selection:
     """Objects in any of the parts."""
-    return Selection.of(name, np.concatenate([np.empty(0, np.int64), *(p.rows for p in parts)]),
-                        how={"union": [_origin(p) for p in parts]})
+    return Selection.of(
+        name,
+        np.concatenate([np.empty(0, np.int64), *(p.rows for p in parts)]),
+        how={"union": [_origin(p) for p in parts]},
+    )
 
 
 def intersect(name: str, *parts: Selection) -> Selection:
     """Objects in every one of the parts, of which there is at least one."""
-    return Selection.of(name, reduce(np.intersect1d, (p.rows for p in parts)),
-                        how={"intersect": [_origin(p) for p in parts]})
+    return Selection.of(
+        name, reduce(np.intersect1d, (p.rows for p in parts)), how={"intersect": [_origin(p) for p in parts]}
+    )
 
 
 def subtract(name: str, first: Selection, *others: Selection) -> Selection:
     """Objects in the first and in none of the others."""
-    return Selection.of(name, reduce(np.setdiff1d, (p.rows for p in others), first.rows),
-                        how={"subtract": [_origin(p) for p in (first, *others)]})
+    return Selection.of(
+        name,
+        reduce(np.setdiff1d, (p.rows for p in others), first.rows),
+        how={"subtract": [_origin(p) for p in (first, *others)]},
+    )
 
 
 def invert(name: str, selection: Selection, *, count: int) -> Selection:
@@ -199,8 +213,10 @@ def _rows_file(header: Path) -> Path | None:
 
 def _require_rows(rows: np.ndarray, count: int, name: str) -> None:
     if len(rows) and (rows.min() < 0 or rows.max() >= count):
-        raise UserError(f"the selection {name!r} holds objects that are not in this survey of {count:,}",
-                        "select again in this survey")
+        raise UserError(
+            f"the selection {name!r} holds objects that are not in this survey of {count:,}",
+            "select again in this survey",
+        )
 
 
 def _plain(value):

@@ -94,9 +94,17 @@ def export(
     chosen = _rows(survey, rows, query, selection)
     ranked = _ranked(survey, chosen, target) if ranking else chosen
     table = _catalogue(survey, ranked, target, columns, layout, ranking)
-    meta = _provenance(survey, len(chosen), {"query": query, "selection": selection, "target": target,
-                                             "ranking": SCORE_PREFIXES[0] + str(target) if ranking else None,
-                                             "layout": layout})
+    meta = _provenance(
+        survey,
+        len(chosen),
+        {
+            "query": query,
+            "selection": selection,
+            "target": target,
+            "ranking": SCORE_PREFIXES[0] + str(target) if ranking else None,
+            "layout": layout,
+        },
+    )
     with files.atomic_path(path) as temporary:
         write(temporary, table, meta)
     return path
@@ -138,8 +146,10 @@ def _ranked(survey: Survey, rows: np.ndarray, target: str | None) -> np.ndarray:
         raise UserError("a ranking is of one target", "name it")
     score = SCORE_PREFIXES[0] + target
     if score not in survey.scores:
-        raise UserError(f"there is no ranking for {target!r} yet",
-                        f"label some objects and run `python -m engine suggest {survey.path} --target {target}`")
+        raise UserError(
+            f"there is no ranking for {target!r} yet",
+            f"label some objects and run `python -m engine suggest {survey.path} --target {target}`",
+        )
     mean = np.asarray(survey.score(score)[rows], np.float64)
     return rows[np.argsort(np.where(np.isnan(mean), np.inf, -mean), kind="stable")]
 
@@ -216,7 +226,11 @@ def _provenance(survey: Survey, count: int, asked: dict) -> dict[str, str | int]
     """Where the catalogue comes from; keys fit FITS."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     meta: dict[str, str | int] = {
-        "origin": f"Skysieve {version()}", "survey": survey.name, "created": now, "objects": count}
+        "origin": f"Skysieve {version()}",
+        "survey": survey.name,
+        "created": now,
+        "objects": count,
+    }
     return meta | {key[:KEYWORD]: value for key, value in asked.items() if value is not None}
 
 
@@ -226,8 +240,9 @@ def _provenance(survey: Survey, count: int, asked: dict) -> dict[str, str | int]
 def _parquet(path: Path, table: pa.Table, meta: dict) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table.replace_schema_metadata({"skysieve": json.dumps(meta, ensure_ascii=False)}), path,
-                   compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata({"skysieve": json.dumps(meta, ensure_ascii=False)}), path, compression="zstd"
+    )
 
 
 def _csv(path: Path, table: pa.Table, meta: dict) -> None:
@@ -335,5 +350,10 @@ def _numpy(values: pa.Array) -> np.ndarray:
 
 #: Suffix → writer; a new format is a function and a line here.
 FORMATS: dict[str, Callable[[Path, pa.Table, dict], None]] = {
-    ".fits": _fits, ".vot": _votable, ".xml": _votable, ".parquet": _parquet, ".ecsv": _ecsv, ".csv": _csv,
+    ".fits": _fits,
+    ".vot": _votable,
+    ".xml": _votable,
+    ".parquet": _parquet,
+    ".ecsv": _ecsv,
+    ".csv": _csv,
 }

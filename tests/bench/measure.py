@@ -40,8 +40,9 @@ class Figure:
         return self.theirs / self.ours
 
 
-def compare(path: str, peer: str, ours: Callable, theirs: Callable, quality: Callable[[object, object], str], *,
-            pairs: int = 5) -> Figure:
+def compare(
+    path: str, peer: str, ours: Callable, theirs: Callable, quality: Callable[[object, object], str], *, pairs: int = 5
+) -> Figure:
     """Time two callables in turn, after one untimed call of each.
 
     Parameters
@@ -66,16 +67,20 @@ def table(figures: list[Figure]) -> str:
     """The figures as a Markdown table."""
     lines = ["| path | peer | ours | peer's | ratio | spread of ours | quality |", "|---|---|---|---|---|---|---|"]
     for f in figures:
-        lines.append(f"| {f.path} | {f.peer} | {_time(f.ours)} | {_time(f.theirs)} | **{f.ratio:.1f}×** | "
-                     f"{f.spread:.2f} | {f.quality} |")
+        lines.append(
+            f"| {f.path} | {f.peer} | {_time(f.ours)} | {_time(f.theirs)} | **{f.ratio:.1f}×** | "
+            f"{f.spread:.2f} | {f.quality} |"
+        )
     return "\n".join(lines)
 
 
 def circumstances() -> str:
     """Machine, date and load, for under the table."""
     load = os.getloadavg()[0]
-    return (f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
-            f"{datetime.date.today().isoformat()}, load {load:.1f} at the start")
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"{datetime.date.today().isoformat()}, load {load:.1f} at the start"
+    )
 
 
 def _time(seconds: float) -> str:

@@ -44,7 +44,9 @@ def label_to_ranking(full: bool) -> list[Figure]:
         return ours.mean, ours.sd
 
     def refit():
-        model = GaussianProcessRegressor(Matern(length_scale=6.0, nu=1.5) + WhiteKernel(0.05), optimizer=None).fit(x[rows], y)
+        model = GaussianProcessRegressor(Matern(length_scale=6.0, nu=1.5) + WhiteKernel(0.05), optimizer=None).fit(
+            x[rows], y
+        )
         parts = [model.predict(x[a : a + 20_000], return_std=True) for a in range(0, n, 20_000)]
         return tuple(np.concatenate(p) for p in zip(*parts))
 
@@ -53,9 +55,16 @@ def label_to_ranking(full: bool) -> list[Figure]:
         assert error < 1e-3, error
         return f"largest difference of mean and sd {error:.0e}"
 
-    return [compare(f"a label → mean and sd of {n:,} objects (200 labels, 40 components; ours includes an undo)",
-                    f"scikit-learn {version('scikit-learn')} GPR refit (hyper-parameters kept) + predict",
-                    append, refit, agree, pairs=3)]
+    return [
+        compare(
+            f"a label → mean and sd of {n:,} objects (200 labels, 40 components; ours includes an undo)",
+            f"scikit-learn {version('scikit-learn')} GPR refit (hyper-parameters kept) + predict",
+            append,
+            refit,
+            agree,
+            pairs=3,
+        )
+    ]
 
 
 def lasso(full: bool) -> list[Figure]:
@@ -78,8 +87,15 @@ def lasso(full: bool) -> list[Figure]:
         assert np.array_equal(np.sort(mine), theirs)
         return f"the same {len(theirs):,} members"
 
-    return [compare(f"lasso of 500 vertices over {n:,} points", f"shapely {version('shapely')} contains_xy, prepared",
-                    lambda: inside(index, polygon), lambda: shapely.contains_xy(shape, xy[:, 0], xy[:, 1]), same)]
+    return [
+        compare(
+            f"lasso of 500 vertices over {n:,} points",
+            f"shapely {version('shapely')} contains_xy, prepared",
+            lambda: inside(index, polygon),
+            lambda: shapely.contains_xy(shape, xy[:, 0], xy[:, 1]),
+            same,
+        )
+    ]
 
 
 def map_frame(full: bool) -> list[Figure]:
@@ -103,9 +119,16 @@ def map_frame(full: bool) -> list[Figure]:
     figures = []
     for words, r in (("whole layout", half), ("0.1 % of the area", small)):
         view, canvas = View(-r, -r, r, r, 1000, 800), ds.Canvas(1000, 800, (-r, r), (-r, r))
-        figures.append(compare(f"map frame 1000×800, {n:,} points, {words}", f"datashader {version('datashader')} Canvas.points",
-                               lambda v=view: aggregate(points, v),
-                               lambda c=canvas: c.points(frame, "x", "y", ds.count()).values, counts, pairs=9))
+        figures.append(
+            compare(
+                f"map frame 1000×800, {n:,} points, {words}",
+                f"datashader {version('datashader')} Canvas.points",
+                lambda v=view: aggregate(points, v),
+                lambda c=canvas: c.points(frame, "x", "y", ds.count()).values,
+                counts,
+                pairs=9,
+            )
+        )
     return figures
 
 
@@ -124,10 +147,11 @@ def reading(full: bool) -> list[Figure]:
         import pyarrow as pa
 
         survey = SimpleNamespace(
-            path=Path(folder), header={"pixels": {"dataset": "images", "bands": ["R", "G", "B"], "science": False,
-                                                  "layout": "NHWC"}},
+            path=Path(folder),
+            header={"pixels": {"dataset": "images", "bands": ["R", "G", "B"], "science": False, "layout": "NHWC"}},
             arrow=lambda columns: pa.table({"pixels_index": np.arange(n, dtype=np.int32)}),
-            column=lambda name: np.arange(n, dtype=np.int32))
+            column=lambda name: np.arange(n, dtype=np.int32),
+        )
         source = Hdf5Rows(survey, path)
         rows = np.arange(n)
 
@@ -142,8 +166,15 @@ def reading(full: bool) -> list[Figure]:
             assert all(np.array_equal(a, b) for a, b in zip(mine[::97], theirs[::97]))
             return "equal pixels"
 
-        return [compare(f"{n:,} cutouts 64×64×3 uint8 from HDF5, as float32 bands first", f"h5py {version('h5py')}, one row at a time",
-                        slabs, one_by_one, same)]
+        return [
+            compare(
+                f"{n:,} cutouts 64×64×3 uint8 from HDF5, as float32 bands first",
+                f"h5py {version('h5py')}, one row at a time",
+                slabs,
+                one_by_one,
+                same,
+            )
+        ]
 
 
 #: Every figure, in the order of the table.

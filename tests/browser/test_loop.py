@@ -60,8 +60,9 @@ def free_port() -> int:
 def serve(command: list[str], port: int, log: Path) -> subprocess.Popen:
     """Start a server and wait until it answers."""
     with open(log, "w") as out:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
-                                  env={**os.environ, "SKYSIEVE_USER": "tester"})
+        server = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "SKYSIEVE_USER": "tester"}
+        )
     limit = time.monotonic() + 60
     while time.monotonic() < limit:
         assert server.poll() is None, log.read_text()
@@ -132,7 +133,11 @@ class Visit:
 
     def tiles(self) -> list[int]:
         """Rows of the tiles shown."""
-        return [int(row) for row in self.page.locator(".tile:visible").evaluate_all("all => all.map(t => t.dataset.row)") if row]
+        return [
+            int(row)
+            for row in self.page.locator(".tile:visible").evaluate_all("all => all.map(t => t.dataset.row)")
+            if row
+        ]
 
     def tile(self, row: int):
         return self.page.locator(f".tile[data-row='{row}']")
@@ -193,7 +198,9 @@ def test_the_whole_loop(page, address, survey):
     written = visit.until(lambda: [p for p in (survey.path / "exports").glob("*.fits")], "the catalogue")[0]
     table = Table.read(written)
     ids = [str(i) for i in table["id"]]
-    assert ids[: len(shown)] == survey.ids.take(shown).to_pylist() or set(survey.ids.take(shown).to_pylist()) <= set(ids)
+    assert ids[: len(shown)] == survey.ids.take(shown).to_pylist() or set(survey.ids.take(shown).to_pylist()) <= set(
+        ids
+    )
     assert {"id", "ra", "dec", f"label_{target}"} <= set(table.colnames)
     members = set(ids)
     page.keyboard.press("Escape")

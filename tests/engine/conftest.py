@@ -12,10 +12,17 @@ def make_survey(tmp_path):
     """Return a function that makes a survey of n objects called o0, o1, …, with catalogue columns and vectors."""
 
     def make(n, *, columns=None, vectors=None, valid=None, name="made"):
-        objects = pd.DataFrame({"id": [f"o{i}" for i in range(n)], "ra": np.linspace(10, 11, n),
-                                "dec": np.linspace(-5, -4, n), **(columns or {})})
-        survey = Survey.create(tmp_path / f"{name}.survey", objects,
-                               pixels={"kind": "images", "root": ".", "bands": ["R", "G", "B"]})
+        objects = pd.DataFrame(
+            {
+                "id": [f"o{i}" for i in range(n)],
+                "ra": np.linspace(10, 11, n),
+                "dec": np.linspace(-5, -4, n),
+                **(columns or {}),
+            }
+        )
+        survey = Survey.create(
+            tmp_path / f"{name}.survey", objects, pixels={"kind": "images", "root": ".", "bands": ["R", "G", "B"]}
+        )
         if vectors is not None:
             folder = survey.path / "representations" / "given"
             valid = np.ones(n, bool) if valid is None else np.asarray(valid, bool)

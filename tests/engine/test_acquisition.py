@@ -15,8 +15,15 @@ from engine.learning.posterior import Posterior
 def integral(z):
     """log ∫ (t)₊ φ(t − z) dt, with φ(z) taken out so that nothing underflows: h(z) = φ(z) ∫₀^∞ t exp(z t − t²/2) dt."""
     width = 1 / max(1.0, -z)
-    value, _ = quad(lambda t: t * np.exp(z * t - t**2 / 2), 0, 60 * width + max(0, 2 * z),
-                    epsabs=0, epsrel=1e-12, limit=400, points=[width, max(z, 0) + width])
+    value, _ = quad(
+        lambda t: t * np.exp(z * t - t**2 / 2),
+        0,
+        60 * width + max(0, 2 * z),
+        epsabs=0,
+        epsrel=1e-12,
+        limit=400,
+        points=[width, max(z, 0) + width],
+    )
     return norm.logpdf(z) + np.log(value)
 
 

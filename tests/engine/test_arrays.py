@@ -13,8 +13,11 @@ from engine.survey import Survey
 def survey_of(tmp_path, path, found, index=None):
     index = np.asarray(found.references["pixels_index"] if index is None else index)
     objects = pd.DataFrame({"id": [str(k) for k in range(len(index))], "ra": 0.0, "dec": 0.0, "pixels_index": index})
-    return Survey.create(tmp_path / "a.survey", objects, pixels={
-        "kind": "npz", "root": str(path), "bands": list(found.bands), "science": found.science} | found.pixels)
+    return Survey.create(
+        tmp_path / "a.survey",
+        objects,
+        pixels={"kind": "npz", "root": str(path), "bands": list(found.bands), "science": found.science} | found.pixels,
+    )
 
 
 @pytest.mark.parametrize("ending", ["npz", "npy"])
@@ -30,9 +33,15 @@ def test_cutouts_are_the_rows_of_the_array(tmp_path, ending):
 
 
 def test_the_catalogue_in_an_npz_is_read(tmp_path):
-    np.savez(tmp_path / "x.npz", images=np.zeros((3, 2, 5, 5), "f4"), bands=np.array(["g", "r"]),
-             ra=np.array([1.0, 2, 3]), dec=np.array([4.0, 5, 6]), id=np.array(["a", "b", "c"]),
-             z=np.array([0.1, 0.2, 0.3]))
+    np.savez(
+        tmp_path / "x.npz",
+        images=np.zeros((3, 2, 5, 5), "f4"),
+        bands=np.array(["g", "r"]),
+        ra=np.array([1.0, 2, 3]),
+        dec=np.array([4.0, 5, 6]),
+        id=np.array(["a", "b", "c"]),
+        z=np.array([0.1, 0.2, 0.3]),
+    )
     found = look(tmp_path / "x.npz")
     assert (found.bands, found.ids, found.ra.tolist()) == (("g", "r"), ["a", "b", "c"], [1, 2, 3])
     assert found.columns.column_names == ["z"]

@@ -18,9 +18,18 @@ def join(table, ids, **options):
     return match(pa.table(table), ids, **options)
 
 
-@pytest.mark.parametrize("ending, form", [
-    ("csv", "ascii.csv"), ("tsv", "ascii.tab"), ("ecsv", "ascii.ecsv"), ("fits", "fits"), ("vot", "votable"),
-    ("parquet", None), ("txt", "ascii.basic")])
+@pytest.mark.parametrize(
+    "ending, form",
+    [
+        ("csv", "ascii.csv"),
+        ("tsv", "ascii.tab"),
+        ("ecsv", "ascii.ecsv"),
+        ("fits", "fits"),
+        ("vot", "votable"),
+        ("parquet", None),
+        ("txt", "ascii.basic"),
+    ],
+)
 def test_every_format_gives_the_same_table(tmp_path, ending, form):
     ids = np.array([587722982829850805, 587722982829850806])
     table = Table({"objid": ids, "ra": [10.5, 20.25], "kind": ["E", "Sb"]})
@@ -53,11 +62,19 @@ def test_masked_values_and_vectors_of_fits_tables(tmp_path):
     np.testing.assert_array_equal(found["z"].to_numpy(), [0.5, np.nan])
 
 
-@pytest.mark.parametrize("name, content, problem", [
-    ("a.csv", b"", "cannot be read|empty"), ("a.csv", b"id,ra\n", "empty"),
-    ("a.csv", b"id,ra\n1,2,3\n", "cannot be read"), ("a.parquet", b"PAR1", "cannot be read"),
-    ("a.fits", b"SIMPLE", "cannot be read"),
-    ("a.vot", b"<x", "cannot be read"), ("a.doc", b"x", "known kind"), (None, None, "no catalogue")])
+@pytest.mark.parametrize(
+    "name, content, problem",
+    [
+        ("a.csv", b"", "cannot be read|empty"),
+        ("a.csv", b"id,ra\n", "empty"),
+        ("a.csv", b"id,ra\n1,2,3\n", "cannot be read"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.fits", b"SIMPLE", "cannot be read"),
+        ("a.vot", b"<x", "cannot be read"),
+        ("a.doc", b"x", "known kind"),
+        (None, None, "no catalogue"),
+    ],
+)
 def test_bad_catalogues_are_refused(tmp_path, name, content, problem):
     path = tmp_path / (name or "none.csv")
     if name:
@@ -66,9 +83,18 @@ def test_bad_catalogues_are_refused(tmp_path, name, content, problem):
         read(path)
 
 
-@pytest.mark.parametrize("ra, dec", [
-    ("RA", "DEC"), ("RAJ2000", "DEJ2000"), ("ra_deg", "dec_deg"), ("RA [deg]", "DEC [deg]"), ("_RAJ2000", "_DEJ2000"),
-    ("ALPHA_J2000", "DELTA_J2000"), ("right_ascension", "declination")])
+@pytest.mark.parametrize(
+    "ra, dec",
+    [
+        ("RA", "DEC"),
+        ("RAJ2000", "DEJ2000"),
+        ("ra_deg", "dec_deg"),
+        ("RA [deg]", "DEC [deg]"),
+        ("_RAJ2000", "_DEJ2000"),
+        ("ALPHA_J2000", "DELTA_J2000"),
+        ("right_ascension", "declination"),
+    ],
+)
 def test_positions_are_found_under_usual_names(ra, dec):
     found = positions(pa.table({ra: [10.0, -5.0, 400.0], dec: [1.0, 2.0, 3.0]}))
     np.testing.assert_array_equal(found[0], [10, 355, np.nan])
@@ -82,16 +108,33 @@ def test_sexagesimal_positions():
     assert sexagesimal("13.5", hours=True) == 13.5
 
 
-@pytest.mark.parametrize("value, text", [("100008", "100008"), (100008, "100008"), (100008.0, "100008"),
-                                         (" 5.00 ", "5"), (np.float64(7), "7"), (b"ab", "ab"),
-                                         ("1.5", "1.5"), ("J1.0", "J1.0")])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        ("100008", "100008"),
+        (100008, "100008"),
+        (100008.0, "100008"),
+        (" 5.00 ", "5"),
+        (np.float64(7), "7"),
+        (b"ab", "ab"),
+        ("1.5", "1.5"),
+        ("J1.0", "J1.0"),
+    ],
+)
 def test_ids_are_written_one_way(value, text):
     assert text_id(value) == text
 
 
-@pytest.mark.parametrize("column", [
-    pa.array(["100008", "100023"]), pa.array([100008, 100023]), pa.array([100008.0, 100023.0]),
-    pa.array(["100008.jpg", "100023.JPG"]), pa.array(["images/train/100008.jpg", "x/100023"])])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array(["100008", "100023"]),
+        pa.array([100008, 100023]),
+        pa.array([100008.0, 100023.0]),
+        pa.array(["100008.jpg", "100023.JPG"]),
+        pa.array(["images/train/100008.jpg", "x/100023"]),
+    ],
+)
 def test_ids_match_however_they_are_written(column):
     found = join({"GalaxyID": column, "v": [1, 2]}, ["100023", "7", "100008"])
     assert found.rows.tolist() == [1, -1, 0] and found.column == "GalaxyID" and found.unused == 0

@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def engine(*arguments, check=True):
     """Run ``python -m engine`` and return (exit status, stdout, stderr)."""
-    done = subprocess.run([sys.executable, "-m", "engine", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", *map(str, arguments)], capture_output=True, text=True, cwd=ROOT
+    )
     if check:
         assert done.returncode == 0, done.stderr
     return done.returncode, done.stdout, done.stderr
@@ -57,20 +59,23 @@ def test_progress_is_json_lines_on_stderr_and_results_are_on_stdout(tmp_path):
     assert {"stage", "done", "total", "rate", "left"} <= set(events[-1])
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["embed", "{}/absent.survey"], "there is no survey folder"),
-    (["ingest", "{}/absent", "{}/new.survey"], "absent"),
-    (["ingest", "{}/empty", "{}/new.survey"], "empty"),
-    (["embed", "{}/empty"], "is not a survey"),
-    (["embed", "{}/own.survey", "--encoder", "nonsense"], "skysieve-base"),
-    (["layout", "{}/own.survey", "--method", "nonsense"], "umap"),
-    (["label", "{}/own.survey", "--target", "dwarf", "NOPE=yes"], "NOPE"),
-    (["label", "{}/own.survey", "--target", "dwarf", "NOPE"], "ID=yes"),
-    (["label", "{}/own.survey", "--target", "../up", "SIM-000001=yes"], "name"),
-    (["select", "{}/own.survey", "nonsense > 3"], "nonsense"),
-    (["export", "{}/own.survey", "{}/out.xyz"], ".fits"),
-    (["simulate", "{}/own.survey"], "already exists"),
-])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["embed", "{}/absent.survey"], "there is no survey folder"),
+        (["ingest", "{}/absent", "{}/new.survey"], "absent"),
+        (["ingest", "{}/empty", "{}/new.survey"], "empty"),
+        (["embed", "{}/empty"], "is not a survey"),
+        (["embed", "{}/own.survey", "--encoder", "nonsense"], "skysieve-base"),
+        (["layout", "{}/own.survey", "--method", "nonsense"], "umap"),
+        (["label", "{}/own.survey", "--target", "dwarf", "NOPE=yes"], "NOPE"),
+        (["label", "{}/own.survey", "--target", "dwarf", "NOPE"], "ID=yes"),
+        (["label", "{}/own.survey", "--target", "../up", "SIM-000001=yes"], "name"),
+        (["select", "{}/own.survey", "nonsense > 3"], "nonsense"),
+        (["export", "{}/own.survey", "{}/out.xyz"], ".fits"),
+        (["simulate", "{}/own.survey"], "already exists"),
+    ],
+)
 def test_user_errors_are_one_sentence_with_the_remedy_and_status_2(own_survey, tmp_path, capsys, arguments, said):
     (tmp_path / "empty").mkdir()
     before = sorted(p.name for p in tmp_path.iterdir())

@@ -37,8 +37,9 @@ def test_standard_components_are_standard_and_uncorrelated(vectors):
 
 def test_balanced_coordinates_are_half_way(vectors):
     valid = np.ones(400, bool)
-    plain, found, standard = (f(vectors, valid, 6) for f in (principal_coordinates, balanced_coordinates,
-                                                             standard_components))
+    plain, found, standard = (
+        f(vectors, valid, 6) for f in (principal_coordinates, balanced_coordinates, standard_components)
+    )
     assert np.allclose(found**2, plain * standard, rtol=1e-2, atol=1e-3)
     assert np.allclose(found.std(axis=0), np.sqrt(plain.std(axis=0)), rtol=1e-3)
 

@@ -42,8 +42,9 @@ def slow_resample(cutout, size):
     return out
 
 
-@pytest.mark.parametrize("shape, size", [
-    ((2, 20, 20), 8), ((1, 9, 14), 12), ((1, 6, 6), 10), ((3, 16, 11), 16), ((1, 13, 5), 7)])
+@pytest.mark.parametrize(
+    "shape, size", [((2, 20, 20), 8), ((1, 9, 14), 12), ((1, 6, 6), 10), ((3, 16, 11), 16), ((1, 13, 5), 7)]
+)
 @pytest.mark.parametrize("holes", [0.0, 0.3])
 def test_resampling_equals_the_sum_written_out(shape, size, holes):
     rng = np.random.default_rng(sum(shape) + size)
@@ -104,8 +105,10 @@ def test_a_batch_of_mixed_sizes_keeps_its_order_and_tells_what_failed():
     assert problems == {4: "gone", 5: "no finite pixel"} and np.isnan(pixels[2]).all()
 
 
-@pytest.mark.parametrize("pixels, problem", [({"kind": "hologram", "root": "x"}, "not known"),
-                                             ({"kind": "npz", "root": "x.npz"}, "are gone")])
+@pytest.mark.parametrize(
+    "pixels, problem",
+    [({"kind": "hologram", "root": "x"}, "not known"), ({"kind": "npz", "root": "x.npz"}, "are gone")],
+)
 def test_a_source_that_cannot_be_opened_is_told(tmp_path, pixels, problem):
     objects = pd.DataFrame({"id": ["a"], "ra": [0.0], "dec": [0.0], "pixels_index": [0]})
     survey = Survey.create(tmp_path / "a.survey", objects, pixels=pixels | {"bands": ["g"], "science": True})
@@ -116,6 +119,9 @@ def test_a_source_that_cannot_be_opened_is_told(tmp_path, pixels, problem):
 def test_pixels_beside_the_survey_are_found_by_relative_path(tmp_path):
     np.savez(tmp_path / "x.npz", images=np.arange(50.0).reshape(2, 1, 5, 5))
     objects = pd.DataFrame({"id": ["a", "b"], "ra": 0.0, "dec": 0.0, "pixels_index": [1, 0]})
-    survey = Survey.create(tmp_path / "a.survey", objects, pixels={
-        "kind": "npz", "root": "../x.npz", "bands": ["g"], "science": True, "dataset": "images"})
+    survey = Survey.create(
+        tmp_path / "a.survey",
+        objects,
+        pixels={"kind": "npz", "root": "../x.npz", "bands": ["g"], "science": True, "dataset": "images"},
+    )
     assert survey.cutouts.read([0])[0][0, 0, 0] == 25

@@ -37,8 +37,11 @@ def test_most_dwarfs_are_found_within_400_labels_and_by_chance_few(survey):
     by_chance = np.mean([dwarf[random.choice(OBJECTS, LABELS, replace=False)].sum() for _ in range(200)])
     found = hunt(survey, dwarf)
     at = {labels: found[labels // BATCH - 1] for labels in (100, 200, 400)}
-    print(f"\nof 180 dwarfs among {OBJECTS:,}: " + ", ".join(f"{n} after {labels} labels" for labels, n in at.items())
-          + f"; in a random order {by_chance:.1f} after {LABELS}"
-          + f" ({found[-1] / 180:.1%} against {by_chance / 180:.1%})")
+    print(
+        f"\nof 180 dwarfs among {OBJECTS:,}: "
+        + ", ".join(f"{n} after {labels} labels" for labels, n in at.items())
+        + f"; in a random order {by_chance:.1f} after {LABELS}"
+        + f" ({found[-1] / 180:.1%} against {by_chance / 180:.1%})"
+    )
     assert found[-1] >= 0.8 * 180
     assert by_chance < 0.1 * 180

@@ -24,10 +24,14 @@ def survey(tmp_path):
     root.mkdir()
     for k in range(N):
         Image.fromarray(np.full((8, 8, 3), k, np.uint8)).save(root / f"{k}.png")
-    objects = pd.DataFrame({"id": [str(k) for k in range(N)], "ra": 0.0, "dec": 0.0,
-                            "pixels_file": [f"{k}.png" for k in range(N)]})
-    made = Survey.create(tmp_path / "a.survey", objects, pixels={
-        "kind": "images", "root": str(root), "bands": ["R", "G", "B"], "science": False})
+    objects = pd.DataFrame(
+        {"id": [str(k) for k in range(N)], "ra": 0.0, "dec": 0.0, "pixels_file": [f"{k}.png" for k in range(N)]}
+    )
+    made = Survey.create(
+        tmp_path / "a.survey",
+        objects,
+        pixels={"kind": "images", "root": str(root), "bands": ["R", "G", "B"], "science": False},
+    )
     folder = made.path / "representations" / "x"
     files.write_npy(folder / "vectors.npy", np.ones((N, 4), np.float16))
     files.write_npy(folder / "valid.npy", np.ones(N, bool))
@@ -75,35 +79,68 @@ FAULTS = {
     "no pixels": (lambda p: header(p, f"format = {FORMAT}\nname = 'x'"), "lacks kind, root", HEADER, ERROR),
     "table missing": (lambda p: (p / OBJECTS).unlink(), "missing", OBJECTS, ERROR),
     "table damaged": (lambda p: (p / OBJECTS).write_bytes(b"PAR1xxxxPAR1"), "damaged", OBJECTS, ERROR),
-    "rows lost": (lambda p: files.write_parquet(p / OBJECTS, Survey.open(p).arrow(COLUMNS)[:-1]),
-                  "states 6 objects, the table has 5", OBJECTS, ERROR),
-    "ids repeat": (lambda p: files.write_parquet(p / OBJECTS, pa.table({
-        "id": ["a"] * N, "ra": [0.0] * N, "dec": [0.0] * N, "pixels_file": ["0.png"] * N})),
-        "5 ids repeat", OBJECTS, ERROR),
+    "rows lost": (
+        lambda p: files.write_parquet(p / OBJECTS, Survey.open(p).arrow(COLUMNS)[:-1]),
+        "states 6 objects, the table has 5",
+        OBJECTS,
+        ERROR,
+    ),
+    "ids repeat": (
+        lambda p: files.write_parquet(
+            p / OBJECTS, pa.table({"id": ["a"] * N, "ra": [0.0] * N, "dec": [0.0] * N, "pixels_file": ["0.png"] * N})
+        ),
+        "5 ids repeat",
+        OBJECTS,
+        ERROR,
+    ),
     "vectors short": (lambda p: vectors(p, np.ones((3, 4))), "is 3×4 where 6×any", "vectors.npy", ERROR),
-    "vectors damaged": (lambda p: (p / "representations/x/vectors.npy").write_bytes(b"x"),
-        "damaged", "vectors.npy", ERROR),
-    "vectors nan": (lambda p: vectors(p, np.where(np.eye(N, 4) == 1, np.nan, 0)),
-        "4 vectors hold NaN", "vectors.npy", ERROR),
+    "vectors damaged": (
+        lambda p: (p / "representations/x/vectors.npy").write_bytes(b"x"),
+        "damaged",
+        "vectors.npy",
+        ERROR,
+    ),
+    "vectors nan": (
+        lambda p: vectors(p, np.where(np.eye(N, 4) == 1, np.nan, 0)),
+        "4 vectors hold NaN",
+        "vectors.npy",
+        ERROR,
+    ),
     "valid missing": (lambda p: (p / "representations/x/valid.npy").unlink(), "missing", "valid.npy", ERROR),
     "unfinished": (lambda p: (p / "representations/x/meta.json").unlink(), "not finished", "x", WARNING),
     "meta damaged": (lambda p: (p / "layouts/umap/meta.json").write_text("{"), "meta.json is damaged", "umap", ERROR),
-    "layout short": (lambda p: files.write_npy(p / "layouts/umap/xy.npy", np.zeros((2, 2))),
-        "2×2 where 6×2", "xy.npy", ERROR),
+    "layout short": (
+        lambda p: files.write_npy(p / "layouts/umap/xy.npy", np.zeros((2, 2))),
+        "2×2 where 6×2",
+        "xy.npy",
+        ERROR,
+    ),
     "score short": (lambda p: files.write_npy(p / "scores/q.npy", np.zeros(2)), "is 2 where 6", "q.npy", ERROR),
-    "thumbnails short": (lambda p: Thumbnails(p / "thumbnails", N).write(0, [b"x"]),
-        "1 thumbnails instead of 6", "thumbs", ERROR),
+    "thumbnails short": (
+        lambda p: Thumbnails(p / "thumbnails", N).write(0, [b"x"]),
+        "1 thumbnails instead of 6",
+        "thumbs",
+        ERROR,
+    ),
     "thumbnails cut": (lambda p: (p / "thumbnails/000000.thumbs").write_bytes(b"SKYTHUMB"), "damaged", "thumbs", ERROR),
     "thumbnails gone": (lambda p: (p / "thumbnails/000000.thumbs").unlink(), "1 of 1 shards", "thumbnails", WARNING),
     "too many shards": (lambda p: (p / "thumbnails/000001.thumbs").touch(), "more objects than 6", "thumbs", ERROR),
     "pixels gone": (lambda p: (p.parent / "pixels").rename(p.parent / "moved"), "pixels are gone", HEADER, ERROR),
     "some pixels gone": (lambda p: (p.parent / "pixels/3.png").unlink(), "1 of 6 files", "pixels", WARNING),
     "leftover": (lambda p: (p / ".objects.parquet.abc.partial").touch(), "interrupted write", "partial", WARNING),
-    "leftover beside": (lambda p: (p.parent / ".a.survey.abc.partial").mkdir(),
-        "interrupted write", "partial", WARNING),
+    "leftover beside": (
+        lambda p: (p.parent / ".a.survey.abc.partial").mkdir(),
+        "interrupted write",
+        "partial",
+        WARNING,
+    ),
     "labels damaged": (spoil_labels, "label log is damaged", "labels.sqlite", ERROR),
-    "no database": (lambda p: (p / "labels.sqlite").write_bytes(b"x" * 5000),
-        "label log is damaged", "labels.sqlite", ERROR),
+    "no database": (
+        lambda p: (p / "labels.sqlite").write_bytes(b"x" * 5000),
+        "label log is damaged",
+        "labels.sqlite",
+        ERROR,
+    ),
 }
 
 

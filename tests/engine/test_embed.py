@@ -36,15 +36,29 @@ def make(path, count=200, *, bands=3, side=20, blank=(), seed=0) -> Survey:
     light = rng.exponential(20, (count, bands, 1, 1)) * np.exp(-0.5 * (axis[:, None] ** 2 + axis**2) / width**2)
     pixels = (light + rng.normal(0, 1, light.shape)).astype(np.float32)
     pixels[list(blank)] = np.nan
-    objects = pd.DataFrame({"id": [f"O{k}" for k in range(count)], "ra": np.nan, "dec": np.nan,
-                            "pixels_index": np.arange(count, dtype=np.int32)})
+    objects = pd.DataFrame(
+        {
+            "id": [f"O{k}" for k in range(count)],
+            "ra": np.nan,
+            "dec": np.nan,
+            "pixels_index": np.arange(count, dtype=np.int32),
+        }
+    )
 
     def fill(folder):
         with h5py.File(folder / "cutouts.h5", "w") as file:
             file["images"] = pixels
 
-    header = {"kind": "hdf5", "root": "cutouts.h5", "dataset": "images", "bands": [f"b{k}" for k in range(bands)],
-              "science": True, "background": [0.0] * bands, "noise": [1.0] * bands, "bright": [50.0] * bands}
+    header = {
+        "kind": "hdf5",
+        "root": "cutouts.h5",
+        "dataset": "images",
+        "bands": [f"b{k}" for k in range(bands)],
+        "science": True,
+        "background": [0.0] * bands,
+        "noise": [1.0] * bands,
+        "bright": [50.0] * bands,
+    }
     return Survey.create(path, objects, pixels=header, fill=fill)
 
 

@@ -40,9 +40,11 @@ def test_a_failure_leaves_the_old_contents_and_no_temporary_file(tmp_path):
 def test_a_process_killed_in_the_middle_leaves_the_old_contents(tmp_path):
     path = tmp_path / "a.txt"
     files.write_text(path, "old")
-    code = ("import os, signal, sys; from engine import files\n"
-            "with files.atomic_path(sys.argv[1]) as t:\n"
-            "    t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import os, signal, sys; from engine import files\n"
+        "with files.atomic_path(sys.argv[1]) as t:\n"
+        "    t.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
     assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -signal.SIGKILL
     assert path.read_text() == "old"
 

@@ -5,11 +5,19 @@ import pytest
 from engine.data.filters import by_wavelength, wavelength
 
 
-@pytest.mark.parametrize("bands", [
-    ["u", "g", "r", "i", "z", "y"], ["f115w", "f150w", "f200w", "f277w", "f356w", "f410m", "f444w"],
-    ["F435W", "F606W", "F814W", "F105W", "F160W"], ["HSC-G", "HSC-R", "HSC-I"], ["sdss_g", "sdss_r"],
-    ["VIS", "Y", "J", "H"], ["f444w", "f560w", "f1000w"], ["g-band", "z-band"],
-])
+@pytest.mark.parametrize(
+    "bands",
+    [
+        ["u", "g", "r", "i", "z", "y"],
+        ["f115w", "f150w", "f200w", "f277w", "f356w", "f410m", "f444w"],
+        ["F435W", "F606W", "F814W", "F105W", "F160W"],
+        ["HSC-G", "HSC-R", "HSC-I"],
+        ["sdss_g", "sdss_r"],
+        ["VIS", "Y", "J", "H"],
+        ["f444w", "f560w", "f1000w"],
+        ["g-band", "z-band"],
+    ],
+)
 def test_known_bands_are_put_in_order(bands):
     assert by_wavelength(bands[::-1]) == bands
 

@@ -34,8 +34,11 @@ def noise(shape=(12, 12), seed=0):
 
 def survey_of(tmp_path, found):
     objects = pd.DataFrame({"id": found.ids, "ra": found.ra, "dec": found.dec} | found.references)
-    return Survey.create(tmp_path / "a.survey", objects, pixels={
-        "kind": "fits", "root": str(found.root), "bands": list(found.bands), "science": True} | found.pixels)
+    return Survey.create(
+        tmp_path / "a.survey",
+        objects,
+        pixels={"kind": "fits", "root": str(found.root), "bands": list(found.bands), "science": True} | found.pixels,
+    )
 
 
 def names(folder):
@@ -52,8 +55,12 @@ def test_a_folder_of_files(tmp_path):
 
 def test_a_folder_a_band_with_one_file_missing(tmp_path):
     root = tmp_path / "in"
-    images = {(b, k): write(root / b / f"field_{b}_{k}_sci.fits", noise(seed=k + ord(b)))[0]
-              for b in "zgr" for k in (7, 10, 23) if (b, k) != ("g", 10)}
+    images = {
+        (b, k): write(root / b / f"field_{b}_{k}_sci.fits", noise(seed=k + ord(b)))[0]
+        for b in "zgr"
+        for k in (7, 10, 23)
+        if (b, k) != ("g", 10)
+    }
     found = look(root, names(root))
     assert found.bands == ("g", "r", "z") and found.ids == ["7", "10", "23"]
     cutouts = survey_of(tmp_path, found).cutouts.read([0, 1, 2])
@@ -91,7 +98,7 @@ def test_an_empty_primary_is_passed_over(tmp_path):
 
 
 def test_a_cube_holds_its_bands(tmp_path):
-    cube, = write(tmp_path / "in" / "a.fits", noise((4, 8, 8)))
+    (cube,) = write(tmp_path / "in" / "a.fits", noise((4, 8, 8)))
     found = look(tmp_path / "in", ["a.fits"], bands=["g", "r", "i", "z"])
     np.testing.assert_array_equal(survey_of(tmp_path, found).cutouts.read([0])[0], cube)
 
@@ -106,7 +113,10 @@ def test_damaged_files_are_told_and_skipped(tmp_path):
     found = look(root, names(root))
     assert found.ids == ["1", "2"]
     assert {r.file: r.reason for r in found.rejected} == {
-        "0.fits": "the file is cut short", "text.fits": "it is not a FITS file", "table.fits": "it holds no image"}
+        "0.fits": "the file is cut short",
+        "text.fits": "it is not a FITS file",
+        "table.fits": "it holds no image",
+    }
     source = survey_of(tmp_path, found).cutouts
     (root / "1.fits").unlink()
     gone, there = source.read([0, 1])
@@ -139,10 +149,14 @@ def test_real_positions_equal_astropys(pattern):
 
 
 def test_ids_are_what_is_left_of_the_names():
-    folders = {"f115w": ["f115w/ceers_f115w_11349.fits", "f115w/ceers_f115w_11350.fits"],
-               "f150w": ["f150w/ceers_f150w_11349.fits"]}
-    assert band_file_ids(folders) == {"f115w": {"11349": folders["f115w"][0], "11350": folders["f115w"][1]},
-                                      "f150w": {"11349": folders["f150w"][0]}}
+    folders = {
+        "f115w": ["f115w/ceers_f115w_11349.fits", "f115w/ceers_f115w_11350.fits"],
+        "f150w": ["f150w/ceers_f150w_11349.fits"],
+    }
+    assert band_file_ids(folders) == {
+        "f115w": {"11349": folders["f115w"][0], "11350": folders["f115w"][1]},
+        "f150w": {"11349": folders["f150w"][0]},
+    }
     plain = {"g": ["g/1000.fits", "g/1001.fits"], "r": ["r/1000.fits"]}
     assert set(band_file_ids(plain)["g"]) == {"1000", "1001"}
 

@@ -18,14 +18,24 @@ def survey_of(tmp_path, images, *, bands, index=None, dataset="images", chunks=N
         file.create_dataset("images", data=images, chunks=chunks)
     index = np.arange(len(images)) if index is None else np.asarray(index)
     objects = pd.DataFrame({"id": [str(k) for k in range(len(index))], "ra": 0.0, "dec": 0.0, "pixels_index": index})
-    return Survey.create(tmp_path / "x.survey", objects, pixels={
-        "kind": "hdf5", "root": str(tmp_path / "x.h5"), "bands": bands, "science": True, "dataset": dataset} | pixels)
+    return Survey.create(
+        tmp_path / "x.survey",
+        objects,
+        pixels={"kind": "hdf5", "root": str(tmp_path / "x.h5"), "bands": bands, "science": True, "dataset": dataset}
+        | pixels,
+    )
 
 
-@pytest.mark.parametrize("shape, bands, dtype", [
-    ((60, 3, 8, 9), ["g", "r", "i"], "f4"), ((60, 8, 9, 3), ["R", "G", "B"], "u1"), ((60, 7, 7), ["grey"], "i2"),
-    ((60, 5, 5, 5), ["g", "r", "i", "z", "y"], "f8"), ((60, 1, 8, 8), ["g"], "u2"),
-])
+@pytest.mark.parametrize(
+    "shape, bands, dtype",
+    [
+        ((60, 3, 8, 9), ["g", "r", "i"], "f4"),
+        ((60, 8, 9, 3), ["R", "G", "B"], "u1"),
+        ((60, 7, 7), ["grey"], "i2"),
+        ((60, 5, 5, 5), ["g", "r", "i", "z", "y"], "f8"),
+        ((60, 1, 8, 8), ["g"], "u2"),
+    ],
+)
 def test_any_order_of_rows_equals_one_at_a_time(tmp_path, shape, bands, dtype):
     rng = np.random.default_rng(0)
     images = (rng.normal(size=shape) * 50 + 100).astype(dtype)
@@ -56,8 +66,11 @@ def test_a_damaged_chunk_spoils_only_its_rows(tmp_path):
         raw.seek(where.byte_offset + where.size // 2)
         raw.write(b"\x00" * 64)
     objects = pd.DataFrame({"id": [str(k) for k in range(40)], "ra": 0.0, "dec": 0.0, "pixels_index": np.arange(40)})
-    survey = Survey.create(tmp_path / "x.survey", objects, pixels={
-        "kind": "hdf5", "root": str(tmp_path / "x.h5"), "bands": ["g"], "science": False, "dataset": "images"})
+    survey = Survey.create(
+        tmp_path / "x.survey",
+        objects,
+        pixels={"kind": "hdf5", "root": str(tmp_path / "x.h5"), "bands": ["g"], "science": False, "dataset": "images"},
+    )
     bad = [k for k, c in enumerate(survey.cutouts.read(np.arange(40))) if isinstance(c, Unreadable)]
     assert bad == list(range(10, 20))
 
@@ -90,8 +103,15 @@ def write(path, **datasets):
 
 def test_galaxy10_is_recognised(tmp_path):
     rng = np.random.default_rng(0)
-    path = write(tmp_path / "g.h5", images=rng.integers(0, 255, (12, 16, 16, 3), np.uint8), ans=rng.integers(0, 9, 12),
-                 ra=rng.uniform(0, 360, 12), dec=rng.uniform(-90, 90, 12), redshift=rng.random(12), pxscale=np.ones(12))
+    path = write(
+        tmp_path / "g.h5",
+        images=rng.integers(0, 255, (12, 16, 16, 3), np.uint8),
+        ans=rng.integers(0, 9, 12),
+        ra=rng.uniform(0, 360, 12),
+        dec=rng.uniform(-90, 90, 12),
+        redshift=rng.random(12),
+        pxscale=np.ones(12),
+    )
     found = look(path)
     assert found.bands == ("R", "G", "B") and not found.science and found.sizes[0] == (16, 16)
     assert found.columns.column_names == ["ans", "pxscale", "redshift"]
@@ -100,8 +120,13 @@ def test_galaxy10_is_recognised(tmp_path):
 
 def test_sky_embeddings_is_recognised(tmp_path):
     rng = np.random.default_rng(0)
-    path = write(tmp_path / "s.h5", cutouts=rng.normal(size=(9, 5, 16, 16)).astype("f4"), ra=rng.random(9),
-                 dec=rng.random(9), zspec=rng.random(9))
+    path = write(
+        tmp_path / "s.h5",
+        cutouts=rng.normal(size=(9, 5, 16, 16)).astype("f4"),
+        ra=rng.random(9),
+        dec=rng.random(9),
+        zspec=rng.random(9),
+    )
     found = look(path, bands=["g", "r", "i", "z", "y"])
     assert found.bands == ("g", "r", "i", "z", "y") and found.science and found.pixels["dataset"] == "cutouts"
     assert look(path).bands == ("band1", "band2", "band3", "band4", "band5")
@@ -110,8 +135,14 @@ def test_sky_embeddings_is_recognised(tmp_path):
 
 
 def test_groups_text_and_ids_are_understood(tmp_path):
-    path = write(tmp_path / "s.h5", sky__stamps=np.zeros((3, 8, 8), "f4"), sky__objid=np.array([b"a1", b"b2", b"c3"]),
-                 cat__mag=np.arange(3.0), votes=np.zeros((3, 4)), other=np.arange(7))
+    path = write(
+        tmp_path / "s.h5",
+        sky__stamps=np.zeros((3, 8, 8), "f4"),
+        sky__objid=np.array([b"a1", b"b2", b"c3"]),
+        cat__mag=np.arange(3.0),
+        votes=np.zeros((3, 4)),
+        other=np.arange(7),
+    )
     found = look(path)
     assert found.pixels == {"dataset": "sky/stamps", "layout": "NHW"} and found.ids == ["a1", "b2", "c3"]
     assert "mag" in found.columns.column_names and "votes" in found.notes[0]

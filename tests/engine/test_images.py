@@ -24,8 +24,11 @@ def noise(path, shape, dtype=np.uint8):
 
 def survey_of(folder, names, *, bands=("R", "G", "B"), science=False):
     objects = pd.DataFrame({"id": [str(k) for k in range(len(names))], "ra": 0.0, "dec": 0.0, "pixels_file": names})
-    return Survey.create(folder.parent / "a.survey", objects, pixels={
-        "kind": "images", "root": str(folder), "bands": list(bands), "science": science})
+    return Survey.create(
+        folder.parent / "a.survey",
+        objects,
+        pixels={"kind": "images", "root": str(folder), "bands": list(bands), "science": science},
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "a.webp", "a.jpg"])
@@ -86,8 +89,17 @@ def test_one_bad_file_never_stops_a_run(tmp_path):
     huge_png(folder / "bigger.png", 60000)
     (tmp_path / "secret.jpg").write_bytes(whole)
     (folder / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    names = ["good.jpg", "cut.jpg", "empty.jpg", "text.jpg", "bomb.png", "bigger.png", "link.jpg", "gone.jpg",
-             "../secret.jpg"]
+    names = [
+        "good.jpg",
+        "cut.jpg",
+        "empty.jpg",
+        "text.jpg",
+        "bomb.png",
+        "bigger.png",
+        "link.jpg",
+        "gone.jpg",
+        "../secret.jpg",
+    ]
     found = survey_of(folder, names).cutouts.read(np.arange(len(names)))
     assert isinstance(found[0], np.ndarray)
     for name, cutout in zip(names[1:], found[1:]):

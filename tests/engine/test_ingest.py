@@ -44,8 +44,9 @@ def written(tmp_path):
 
 
 def test_a_folder_and_a_catalogue_become_a_survey(tmp_path, folder):
-    table = catalogue(tmp_path / "c.csv", objid=[2, 1, 9], ra=[10.0, 370.0, 3.0], DEC=[5.0, 6.0, 7.0],
-                      mag=[18.5, 17.0, 1.0])
+    table = catalogue(
+        tmp_path / "c.csv", objid=[2, 1, 9], ra=[10.0, 370.0, 3.0], DEC=[5.0, 6.0, 7.0], mag=[18.5, 17.0, 1.0]
+    )
     made = ingest(folder, tmp_path / "my.survey", catalogue=table)
     survey = Survey.open(tmp_path / "my.survey")
     assert survey.ids.to_pylist() == ["1", "2", "3"] and survey.columns == ["id", "ra", "dec", "objid", "mag"]
@@ -70,8 +71,11 @@ def test_the_catalogue_beside_the_images_is_used(tmp_path):
 
 def test_folders_of_classes_are_just_images(tmp_path):
     pictures(tmp_path / "in", ["spiral/1.png", "spiral/2.png", "ring/1.png"])
-    made = ingest(tmp_path / "in", tmp_path / "a.survey", catalogue=catalogue(
-        tmp_path / "c.csv", file=["in/ring/1.png", "in/spiral/1.png"], v=[1, 2]))
+    made = ingest(
+        tmp_path / "in",
+        tmp_path / "a.survey",
+        catalogue=catalogue(tmp_path / "c.csv", file=["in/ring/1.png", "in/spiral/1.png"], v=[1, 2]),
+    )
     assert made.survey.ids.to_pylist() == ["ring/1", "spiral/1", "spiral/2"] and made.details.matched == 2
 
 
@@ -108,19 +112,22 @@ def test_progress_reaches_its_end(tmp_path, folder):
     assert len(ends) == 2 and all(done == total for done, total in ends.values())
 
 
-@pytest.mark.parametrize("source, options, problem", [
-    ("none", {}, "there is no folder"),
-    ("empty", {}, "holds no images"),
-    ("in/1.png", {}, "not a file that holds many cutouts"),
-    ("in", {"catalogue": "none.csv"}, "no catalogue"),
-    ("in", {"catalogue": "strange.csv"}, "no column of .* holds the ids"),
-    ("in", {"catalogue": "twice.csv"}, "different rows to the same id"),
-    ("in", {"catalogue": "other.csv", "id_column": "id"}, "belongs to an image"),
-    ("in", {"catalogue": "other.csv", "id_column": "nope"}, "no column 'nope'"),
-    ("in", {"id_column": "id"}, "no catalogue"),
-    ("in", {"bands": ["g", "r"]}, "2 bands are named"),
-    ("bad", {}, "none of the 1 images"),
-])
+@pytest.mark.parametrize(
+    "source, options, problem",
+    [
+        ("none", {}, "there is no folder"),
+        ("empty", {}, "holds no images"),
+        ("in/1.png", {}, "not a file that holds many cutouts"),
+        ("in", {"catalogue": "none.csv"}, "no catalogue"),
+        ("in", {"catalogue": "strange.csv"}, "no column of .* holds the ids"),
+        ("in", {"catalogue": "twice.csv"}, "different rows to the same id"),
+        ("in", {"catalogue": "other.csv", "id_column": "id"}, "belongs to an image"),
+        ("in", {"catalogue": "other.csv", "id_column": "nope"}, "no column 'nope'"),
+        ("in", {"id_column": "id"}, "no catalogue"),
+        ("in", {"bands": ["g", "r"]}, "2 bands are named"),
+        ("bad", {}, "none of the 1 images"),
+    ],
+)
 def test_each_fault_is_one_sentence_and_leaves_nothing(tmp_path, folder, source, options, problem):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
@@ -175,18 +182,24 @@ def test_a_survey_is_no_source(tmp_path, folder):
 
 
 @shared
-@pytest.mark.parametrize("source, catalogue, expected", [
-    ("gz_examples", None, (804, 804, 3)),
-    ("star_galaxy", None, (3986, 3986, 1)),
-    ("csst_dwarfs", None, (3000, 3000, 3)),
-    ("ceers_fits", None, (45, 45, 7)),
-    ("sdss_r_fits", None, (74, 73, 1)),
-    ("candels_multi_hdu", None, (2, 0, 1)),
-    ("cosmos_hst/real_galaxy_images_extension.fits", "cosmos_hst/real_galaxy_catalog_26_extension_example.fits",
-     (100, 100, 1)),
-    ("piczl_griz", None, (100, 100, 4)),
-    ("piczl_griz/images_griz.npz", None, (100, 100, 4)),
-])
+@pytest.mark.parametrize(
+    "source, catalogue, expected",
+    [
+        ("gz_examples", None, (804, 804, 3)),
+        ("star_galaxy", None, (3986, 3986, 1)),
+        ("csst_dwarfs", None, (3000, 3000, 3)),
+        ("ceers_fits", None, (45, 45, 7)),
+        ("sdss_r_fits", None, (74, 73, 1)),
+        ("candels_multi_hdu", None, (2, 0, 1)),
+        (
+            "cosmos_hst/real_galaxy_images_extension.fits",
+            "cosmos_hst/real_galaxy_catalog_26_extension_example.fits",
+            (100, 100, 1),
+        ),
+        ("piczl_griz", None, (100, 100, 4)),
+        ("piczl_griz/images_griz.npz", None, (100, 100, 4)),
+    ],
+)
 def test_real_surveys_with_one_call(tmp_path, source, catalogue, expected):
     made = ingest(SHARED / source, tmp_path / "a.survey", catalogue=catalogue and SHARED / catalogue)
     assert (len(made.survey), made.details.matched, len(made.survey.bands)) == expected
@@ -219,9 +232,15 @@ def test_ceers_objects_with_missing_parts_survive(tmp_path):
 
 @shared
 def test_cosmos_objects_are_called_as_in_their_catalogue(tmp_path):
-    survey = ingest(SHARED / "cosmos_hst/real_galaxy_images_extension.fits", tmp_path / "a.survey",
-                    catalogue=SHARED / "cosmos_hst/real_galaxy_catalog_26_extension_example.fits").survey
+    survey = ingest(
+        SHARED / "cosmos_hst/real_galaxy_images_extension.fits",
+        tmp_path / "a.survey",
+        catalogue=SHARED / "cosmos_hst/real_galaxy_catalog_26_extension_example.fits",
+    ).survey
     assert survey.ids.to_pylist() == [str(v) for v in survey.column("IDENT")]
     with pytest.raises(UserError):  # the bright sample's catalogue is of another file
-        ingest(SHARED / "cosmos_hst/real_galaxy_images_extension.fits", tmp_path / "b.survey",
-               catalogue=SHARED / "cosmos_hst/real_galaxy_catalog_23.5_example.fits")
+        ingest(
+            SHARED / "cosmos_hst/real_galaxy_images_extension.fits",
+            tmp_path / "b.survey",
+            catalogue=SHARED / "cosmos_hst/real_galaxy_catalog_23.5_example.fits",
+        )

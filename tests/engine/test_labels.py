@@ -31,10 +31,21 @@ def state(log, target="dwarf"):
 
 @pytest.mark.parametrize(
     "given, expected",
-    [("yes", ("yes", "verdict")), (" No ", ("no", "verdict")), ("UNSURE", ("unsure", "verdict")),
-     (True, ("yes", "verdict")), (0, ("no", "verdict")), (np.int64(1), ("yes", "verdict")),
-     (np.bool_(False), ("no", "verdict")), (1.0, ("yes", "verdict")), ("1", ("1", "rating")), ("0", ("0", "rating")),
-     (3, ("3", "rating")), ("5", ("5", "rating")), ("edge-on spiral", ("edge-on spiral", "class"))],
+    [
+        ("yes", ("yes", "verdict")),
+        (" No ", ("no", "verdict")),
+        ("UNSURE", ("unsure", "verdict")),
+        (True, ("yes", "verdict")),
+        (0, ("no", "verdict")),
+        (np.int64(1), ("yes", "verdict")),
+        (np.bool_(False), ("no", "verdict")),
+        (1.0, ("yes", "verdict")),
+        ("1", ("1", "rating")),
+        ("0", ("0", "rating")),
+        (3, ("3", "rating")),
+        ("5", ("5", "rating")),
+        ("edge-on spiral", ("edge-on spiral", "class")),
+    ],
 )
 def test_values_are_read_as_people_write_them(given, expected):
     assert parse_value(given) == expected

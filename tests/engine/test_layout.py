@@ -73,14 +73,21 @@ def test_pca_is_the_two_leading_components_to_scale(clustered):
 
 
 def test_columns_are_shown_as_they_are(make_survey):
-    survey = make_survey(4, columns={"u-r": [1.5, np.nan, 3, np.inf], "n": pd.array([1, 2, None, 4], dtype="Int64"),
-                                     "word": list("abcd")})
+    survey = make_survey(
+        4,
+        columns={"u-r": [1.5, np.nan, 3, np.inf], "n": pd.array([1, 2, None, 4], dtype="Int64"), "word": list("abcd")},
+    )
     xy = survey.layout("columns", columns=("u-r", "ra"))
     assert np.allclose(xy[[0, 2], 0], [1.5, 3]) and np.isnan(xy[[1, 3]]).all()
     assert survey.layouts == ["columns-u-r-ra"]
     assert np.isnan(survey.layout("columns", columns=("ra", "n"))[2]).all()
-    for columns, words in [(None, "two"), (("ra",), "two"), ("ra", "two"), (("ra", "word"), "numbers"),
-                           (("ra", "nothing"), "nothing")]:
+    for columns, words in [
+        (None, "two"),
+        (("ra",), "two"),
+        ("ra", "two"),
+        (("ra", "word"), "numbers"),
+        (("ra", "nothing"), "nothing"),
+    ]:
         with pytest.raises(UserError, match=words):
             survey.layout("columns", columns=columns)
 
@@ -107,8 +114,12 @@ def test_names():
 def test_refusals(clustered):
     with pytest.raises(UserError, match=", ".join(METHODS)):
         clustered.layout("pacmap")
-    for options, words in [({"neighbours": 1}, "neighbours"), ({"min_dist": 2}, "min_dist"),
-                           ({"perplexity": 0}, "perplexity"), ({"representation": "other"}, "given")]:
+    for options, words in [
+        ({"neighbours": 1}, "neighbours"),
+        ({"min_dist": 2}, "min_dist"),
+        ({"perplexity": 0}, "perplexity"),
+        ({"representation": "other"}, "given"),
+    ]:
         with pytest.raises(UserError, match=words):
             clustered.layout("umap", **options)
     assert clustered.layouts == []

@@ -67,7 +67,7 @@ def test_an_object_is_not_its_own_neighbour_wherever_it_stands():
 @pytest.mark.slow  # pynndescent compiles for half a minute
 def test_approximate_finds_nearly_all():
     rng = np.random.default_rng(0)
-    features = (rng.normal(size=(1500, 3)) @ rng.normal(size=(3, 20)) + rng.normal(size=(1500, 20)) * 0.1)
+    features = rng.normal(size=(1500, 3)) @ rng.normal(size=(3, 20)) + rng.normal(size=(1500, 20)) * 0.1
     features = features.astype(np.float32)
     found, (order, _) = approximate(features, 10), slow(features, 10)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.indices, order)])

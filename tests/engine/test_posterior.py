@@ -176,8 +176,11 @@ def test_many_labels_overrule_the_prior():
 
 def test_fitting_climbs_along_the_true_gradient(monkeypatch):
     seen = {}
-    monkeypatch.setattr(kernels, "minimize", lambda loss, start, **more: seen.update(loss=loss, start=start) or
-                        type("Found", (), {"x": start}))
+    monkeypatch.setattr(
+        kernels,
+        "minimize",
+        lambda loss, start, **more: seen.update(loss=loss, start=start) or type("Found", (), {"x": start}),
+    )
     kernels.fit(FEATURES[ROWS[:40]], RESPONSES[:40])
     for step in (0.0, 0.4):
         theta = seen["start"] + step

@@ -47,8 +47,13 @@ def test_sersic_holds_its_flux_and_half_of_it_within_the_effective_radius(index,
 
 def test_sersic_batch_equals_one_by_one_and_may_leave_the_frame():
     rng = np.random.default_rng(0)
-    shape = Ellipses(rng.uniform(-10, 70, 9), rng.uniform(-10, 70, 9), rng.uniform(0.3, 12, 9), rng.uniform(0.2, 1, 9),
-                     rng.uniform(0, 3, 9))
+    shape = Ellipses(
+        rng.uniform(-10, 70, 9),
+        rng.uniform(-10, 70, 9),
+        rng.uniform(0.3, 12, 9),
+        rng.uniform(0.2, 1, 9),
+        rng.uniform(0, 3, 9),
+    )
     index = rng.uniform(0.5, 6, 9)
     together = profiles.sersic(shape, index, SIDE)
     assert np.isfinite(together).all() and (together >= 0).all()

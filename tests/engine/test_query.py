@@ -23,44 +23,53 @@ def frame():
     kind = rng.choice(["spiral", "elliptical", "naïve ★"], N).astype(object)
     kind[::7] = None
     return {
-        "mag": mag, "size": rng.uniform(-1, 5, N).astype(np.float32), "n": rng.integers(-3, 4, N), "kind": kind,
-        "flag": rng.uniform(size=N) > 0.5, "objid": 587722952230175000 + np.arange(N), "odd name": rng.normal(size=N),
-        "class": rng.integers(0, 2, N), "µ": rng.normal(size=N),
+        "mag": mag,
+        "size": rng.uniform(-1, 5, N).astype(np.float32),
+        "n": rng.integers(-3, 4, N),
+        "kind": kind,
+        "flag": rng.uniform(size=N) > 0.5,
+        "objid": 587722952230175000 + np.arange(N),
+        "odd name": rng.normal(size=N),
+        "class": rng.integers(0, 2, N),
+        "µ": rng.normal(size=N),
     }
 
 
-@pytest.mark.parametrize("query, oracle", [
-    ("mag < 22", lambda t: t["mag"] < 22),
-    ("20 < mag <= 22.5", lambda t: (t["mag"] > 20) & (t["mag"] <= 22.5)),
-    ("not mag < 22", lambda t: ~(t["mag"] < 22)),
-    ("mag != 22", lambda t: ~np.isnan(t["mag"])),
-    ("isnan(mag)", lambda t: np.isnan(t["mag"])),
-    ("isfinite(mag) and flag", lambda t: np.isfinite(t["mag"]) & t["flag"]),
-    ("(mag < 22) & (size > 1) | ~flag", lambda t: ((t["mag"] < 22) & (t["size"] > 1)) | ~t["flag"]),
-    ("mag < 22 or n == 3 or n == -3", lambda t: (t["mag"] < 22) | (np.abs(t["n"]) == 3)),
-    ("abs(n) == 2", lambda t: np.abs(t["n"]) == 2),
-    ("log10(size) > 0.2", lambda t: t["size"] > 10**0.2),
-    ("sqrt(size) >= 1", lambda t: t["size"] >= 1),
-    ("(mag - 20) * 2 / size ** 2 > +1", lambda t: (t["mag"] - 20) * 2 / t["size"].astype(float) ** 2 > 1),
-    ("n ** -1 > 0", lambda t: t["n"] >= 0),  # integers: no error, and 0 ** −1 is infinite
-    ("n / 0 > 1", lambda t: t["n"] > 0),
-    ("-n > 1", lambda t: t["n"] < -1),
-    ('kind == "spiral"', lambda t: t["kind"] == "spiral"),
-    ('kind != "spiral"', lambda t: (t["kind"] != "spiral") & (t["kind"] != None)),  # noqa: E711
-    ('not kind == "spiral"', lambda t: t["kind"] != "spiral"),
-    ('kind in ["spiral", "naïve ★"]', lambda t: np.isin(t["kind"].astype(str), ["spiral", "naïve ★"])),
-    ('kind not in ["spiral"]', lambda t: np.isin(t["kind"].astype(str), ["elliptical", "naïve ★"])),
-    ("isnan(kind)", lambda t: np.array([v is None for v in t["kind"]])),
-    ("n in [1, 2, 3]", lambda t: t["n"] > 0),
-    ("objid == 587722952230175001", lambda t: np.arange(N) == 1),  # beyond what a float64 can tell apart
-    ("`odd name` > 0", lambda t: t["odd name"] > 0),
-    ("`class` == 1", lambda t: t["class"] == 1),
-    ("µ > 0", lambda t: t["µ"] > 0),
-    ("flag == True", lambda t: t["flag"]),
-    ("n < 99999999999999999999999", lambda t: np.ones(N, bool)),
-    ("size < 10 ** 10 ** 10", lambda t: np.ones(N, bool)),
-    ('kind == "`odd name`" or n > 0', lambda t: t["n"] > 0),
-])
+@pytest.mark.parametrize(
+    "query, oracle",
+    [
+        ("mag < 22", lambda t: t["mag"] < 22),
+        ("20 < mag <= 22.5", lambda t: (t["mag"] > 20) & (t["mag"] <= 22.5)),
+        ("not mag < 22", lambda t: ~(t["mag"] < 22)),
+        ("mag != 22", lambda t: ~np.isnan(t["mag"])),
+        ("isnan(mag)", lambda t: np.isnan(t["mag"])),
+        ("isfinite(mag) and flag", lambda t: np.isfinite(t["mag"]) & t["flag"]),
+        ("(mag < 22) & (size > 1) | ~flag", lambda t: ((t["mag"] < 22) & (t["size"] > 1)) | ~t["flag"]),
+        ("mag < 22 or n == 3 or n == -3", lambda t: (t["mag"] < 22) | (np.abs(t["n"]) == 3)),
+        ("abs(n) == 2", lambda t: np.abs(t["n"]) == 2),
+        ("log10(size) > 0.2", lambda t: t["size"] > 10**0.2),
+        ("sqrt(size) >= 1", lambda t: t["size"] >= 1),
+        ("(mag - 20) * 2 / size ** 2 > +1", lambda t: (t["mag"] - 20) * 2 / t["size"].astype(float) ** 2 > 1),
+        ("n ** -1 > 0", lambda t: t["n"] >= 0),  # integers: no error, and 0 ** −1 is infinite
+        ("n / 0 > 1", lambda t: t["n"] > 0),
+        ("-n > 1", lambda t: t["n"] < -1),
+        ('kind == "spiral"', lambda t: t["kind"] == "spiral"),
+        ('kind != "spiral"', lambda t: (t["kind"] != "spiral") & (t["kind"] != None)),  # noqa: E711
+        ('not kind == "spiral"', lambda t: t["kind"] != "spiral"),
+        ('kind in ["spiral", "naïve ★"]', lambda t: np.isin(t["kind"].astype(str), ["spiral", "naïve ★"])),
+        ('kind not in ["spiral"]', lambda t: np.isin(t["kind"].astype(str), ["elliptical", "naïve ★"])),
+        ("isnan(kind)", lambda t: np.array([v is None for v in t["kind"]])),
+        ("n in [1, 2, 3]", lambda t: t["n"] > 0),
+        ("objid == 587722952230175001", lambda t: np.arange(N) == 1),  # beyond what a float64 can tell apart
+        ("`odd name` > 0", lambda t: t["odd name"] > 0),
+        ("`class` == 1", lambda t: t["class"] == 1),
+        ("µ > 0", lambda t: t["µ"] > 0),
+        ("flag == True", lambda t: t["flag"]),
+        ("n < 99999999999999999999999", lambda t: np.ones(N, bool)),
+        ("size < 10 ** 10 ** 10", lambda t: np.ones(N, bool)),
+        ('kind == "`odd name`" or n > 0', lambda t: t["n"] > 0),
+    ],
+)
 def test_equals_numpy(frame, query, oracle):
     found = evaluate(query, frame)
     assert found.dtype == bool
@@ -78,9 +87,14 @@ def test_truth_values_with_gaps():
 
 numbers = st.sampled_from(["a", "b", "2", "-1.5", "0"])
 comparisons = st.tuples(numbers, st.sampled_from(["<", "<=", ">", ">=", "=="]), numbers).map(" ".join)
-conditions = st.recursive(comparisons, lambda inner: st.one_of(
-    st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda p: f"({' '.join(p)})"),
-    inner.map(lambda p: f"(not {p})")), max_leaves=6)
+conditions = st.recursive(
+    comparisons,
+    lambda inner: st.one_of(
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda p: f"({' '.join(p)})"),
+        inner.map(lambda p: f"(not {p})"),
+    ),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -109,42 +123,45 @@ def _python(node, row):
             return node.value
 
 
-@pytest.mark.parametrize("query, words", [
-    ("", "empty"),
-    ("   ", "empty"),
-    ("mgg < 2", "mag"),
-    ("MAG < 2", "mag"),
-    ("mag <", "cannot be read"),
-    ("mag = 2", "cannot be read"),
-    ("class == 1", "backticks"),
-    ("mag", "condition"),
-    ("mag > 1 & size < 2", "parentheses"),
-    ("mag and size > 1", "condition"),
-    ("1 < 2", "names no column"),
-    ("kind > 3", "text"),
-    ("kind + 1 > 3", "text"),
-    ('mag == "bright"', "text"),
-    ("mag in kind", "list"),
-    ("mag is None", "cannot compare"),
-    ("mag == None", "None"),
-    ("mag % 2 == 1", "compute"),
-    ("__import__('os').system('true')", "call"),
-    ("(lambda: 1)() == mag", "call"),
-    ("mag.__class__ == 1", "cannot hold"),
-    ("[m for m in mag] == 1", "cannot hold"),
-    ("mag[0] > 1", "cannot hold"),
-    ("(x := 3) > mag", "cannot hold"),
-    ("f'{mag}' == kind", "cannot hold"),
-    ("abs(mag, 2) > 1", "call"),
-    ("abs(x=mag) > 1", "call"),
-    ("b'x' == kind", "cannot hold"),
-    ("1j < mag", "cannot hold"),
-    ("mag > 1 " + "and mag > 1 " * 500, "characters"),
-    ("(" * 1500 + "mag" + ")" * 1500 + "> 1", "cannot be read"),
-    ("~" * 3000 + "flag", "deep"),
-    ("-" * 100 + "mag > 1", "deep"),
-    ("mag > 1\0", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    "query, words",
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("mgg < 2", "mag"),
+        ("MAG < 2", "mag"),
+        ("mag <", "cannot be read"),
+        ("mag = 2", "cannot be read"),
+        ("class == 1", "backticks"),
+        ("mag", "condition"),
+        ("mag > 1 & size < 2", "parentheses"),
+        ("mag and size > 1", "condition"),
+        ("1 < 2", "names no column"),
+        ("kind > 3", "text"),
+        ("kind + 1 > 3", "text"),
+        ('mag == "bright"', "text"),
+        ("mag in kind", "list"),
+        ("mag is None", "cannot compare"),
+        ("mag == None", "None"),
+        ("mag % 2 == 1", "compute"),
+        ("__import__('os').system('true')", "call"),
+        ("(lambda: 1)() == mag", "call"),
+        ("mag.__class__ == 1", "cannot hold"),
+        ("[m for m in mag] == 1", "cannot hold"),
+        ("mag[0] > 1", "cannot hold"),
+        ("(x := 3) > mag", "cannot hold"),
+        ("f'{mag}' == kind", "cannot hold"),
+        ("abs(mag, 2) > 1", "call"),
+        ("abs(x=mag) > 1", "call"),
+        ("b'x' == kind", "cannot hold"),
+        ("1j < mag", "cannot hold"),
+        ("mag > 1 " + "and mag > 1 " * 500, "characters"),
+        ("(" * 1500 + "mag" + ")" * 1500 + "> 1", "cannot be read"),
+        ("~" * 3000 + "flag", "deep"),
+        ("-" * 100 + "mag > 1", "deep"),
+        ("mag > 1\0", "cannot be read"),
+    ],
+)
 def test_refused_with_a_remedy(frame, query, words):
     with pytest.raises(UserError, match=words):
         evaluate(query, frame)
@@ -171,8 +188,9 @@ def test_only_named_columns_are_read(frame):
 
 
 def test_select_by_column_score_and_label(make_survey):
-    survey = make_survey(6, columns={"mag": [20, 21, np.nan, 23, 24, 25.0],
-                                     "morph": pd.Categorical(["s", "e", None, "s", "s", "e"])})
+    survey = make_survey(
+        6, columns={"mag": [20, 21, np.nan, 23, 24, 25.0], "morph": pd.Categorical(["s", "e", None, "s", "s", "e"])}
+    )
     survey.store_score("mean_dwarf", np.array([0.1, 0.9, 0.9, np.nan, 0.7, 0.2]))
     survey.labels.add([1, 4], "dwarf", ["yes", "no"], ids=["o1", "o4"], user="me")
     assert {"mag", "mean_dwarf", "label_dwarf"} <= set(names(survey))

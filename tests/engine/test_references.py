@@ -35,8 +35,17 @@ def test_a_root_that_is_a_link_itself_is_fine(tmp_path):
     assert Path(Root(tmp_path / "link").file("a")).read_text() == "x"
 
 
-@pytest.mark.parametrize("name, stem", [("a.jpg", "a"), ("J1+0.35_r.fits.gz", "J1+0.35_r"), ("v1.2", "v1.2"),
-                                        (".jpg", ".jpg"), ("x/b.TIFF", "x/b"), ("588.0", "588.0")])
+@pytest.mark.parametrize(
+    "name, stem",
+    [
+        ("a.jpg", "a"),
+        ("J1+0.35_r.fits.gz", "J1+0.35_r"),
+        ("v1.2", "v1.2"),
+        (".jpg", ".jpg"),
+        ("x/b.TIFF", "x/b"),
+        ("588.0", "588.0"),
+    ],
+)
 def test_only_known_extensions_are_dropped(name, stem):
     assert without_extension(name) == stem
 

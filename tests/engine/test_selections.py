@@ -16,8 +16,10 @@ rows = st.lists(st.integers(0, 30), max_size=20)
 def test_algebra_is_that_of_sets(a, b):
     first, second = Selection.of("a", a, how={"query": "x"}), Selection.of("b", b, how={})
     for found, expected in [
-        (union("u", first, second), set(a) | set(b)), (intersect("i", first, second), set(a) & set(b)),
-        (subtract("s", first, second), set(a) - set(b)), (invert("n", first, count=31), set(range(31)) - set(a)),
+        (union("u", first, second), set(a) | set(b)),
+        (intersect("i", first, second), set(a) & set(b)),
+        (subtract("s", first, second), set(a) - set(b)),
+        (invert("n", first, count=31), set(range(31)) - set(a)),
     ]:
         assert found.rows.tolist() == sorted(expected)
         assert found.rows.dtype == np.int64

@@ -255,7 +255,8 @@ def test_magnitude_and_radius_alone_do_not_tell_dwarfs(made):
 
     table = made[1]
     dwarf = (table["truth"] == "dwarf").to_numpy()
-    guess = cross_val_predict(HistGradientBoostingClassifier(max_iter=60), table[["mag_r", "radius"]], dwarf,
-                              method="predict_proba", cv=4)[:, 1]
+    guess = cross_val_predict(
+        HistGradientBoostingClassifier(max_iter=60), table[["mag_r", "radius"]], dwarf, method="predict_proba", cv=4
+    )[:, 1]
     assert 0.8 < roc_auc_score(dwarf, guess) < 0.99
     assert average_precision_score(dwarf, guess) < 0.8

@@ -12,14 +12,23 @@ from engine.survey import FORMAT, HEADER, OBJECTS, Survey, check_name
 
 
 def objects(n=5, **more):
-    return pd.DataFrame({"id": [f"g{k}" for k in range(n)], "ra": np.linspace(0, 10, n), "dec": np.zeros(n),
-                         "pixels_index": np.arange(n), "mag": np.linspace(15, 20, n)} | more)
+    return pd.DataFrame(
+        {
+            "id": [f"g{k}" for k in range(n)],
+            "ra": np.linspace(0, 10, n),
+            "dec": np.zeros(n),
+            "pixels_index": np.arange(n),
+            "mag": np.linspace(15, 20, n),
+        }
+        | more
+    )
 
 
 @pytest.fixture
 def survey(tmp_path):
-    return Survey.create(tmp_path / "a.survey", objects(), pixels={"kind": "npz", "root": "x.npz", "bands": ["g", "r"],
-                                                                   "science": True})
+    return Survey.create(
+        tmp_path / "a.survey", objects(), pixels={"kind": "npz", "root": "x.npz", "bands": ["g", "r"], "science": True}
+    )
 
 
 def rewrite(survey, **changes):
@@ -49,10 +58,13 @@ def test_an_unknown_column_is_refused_with_those_that_exist(survey):
     assert "mag" in caught.value.remedy and "pixels_index" not in caught.value.remedy
 
 
-@pytest.mark.parametrize("table, problem", [
-    (objects(0), "no object"),
-    (objects(3, id=["a", "b", "a"]), "occur more than once"),
-])
+@pytest.mark.parametrize(
+    "table, problem",
+    [
+        (objects(0), "no object"),
+        (objects(3, id=["a", "b", "a"]), "occur more than once"),
+    ],
+)
 def test_bad_objects_are_refused_and_nothing_is_left(tmp_path, table, problem):
     with pytest.raises(UserError, match=problem):
         Survey.create(tmp_path / "a.survey", table, pixels={"bands": []})
@@ -82,13 +94,16 @@ def test_a_newer_format_is_refused(survey):
         Survey.open(survey.path)
 
 
-@pytest.mark.parametrize("spoil, problem", [
-    (lambda p: (p / HEADER).unlink(), "is not a survey"),
-    (lambda p: (p / HEADER).write_text("name = "), "cannot be read"),
-    (lambda p: (p / HEADER).write_text("name = 'x'"), "states no format"),
-    (lambda p: (p / HEADER).write_bytes(b"\xff\xfe"), "cannot be read"),
-    (lambda p: (p / OBJECTS).unlink(), "has lost its"),
-])
+@pytest.mark.parametrize(
+    "spoil, problem",
+    [
+        (lambda p: (p / HEADER).unlink(), "is not a survey"),
+        (lambda p: (p / HEADER).write_text("name = "), "cannot be read"),
+        (lambda p: (p / HEADER).write_text("name = 'x'"), "states no format"),
+        (lambda p: (p / HEADER).write_bytes(b"\xff\xfe"), "cannot be read"),
+        (lambda p: (p / OBJECTS).unlink(), "has lost its"),
+    ],
+)
 def test_a_spoiled_survey_is_refused_with_a_reason(survey, spoil, problem):
     spoil(survey.path)
     with pytest.raises(UserError, match=problem):

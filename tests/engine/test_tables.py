@@ -22,11 +22,16 @@ N = 6
 @pytest.fixture
 def survey(make_survey):
     columns = {
-        "mag": [20.5, np.nan, 21, 22, 23, 24], "naïve": ["é★", "", None, "plain", 'a "quoted", one', "x"],
-        "n": pd.array([1, None, 3, 4, 5, -6], dtype="Int64"), "objid": 587722952230175000 + np.arange(N),
-        "flag": [True, False, True, True, False, False], "maybe": pd.array([True, None, False] * 2, dtype="boolean"),
-        "RA": np.arange(N, dtype=np.float32), "morph": pd.Categorical(["s", "e", None, "s", "s", "e"]),
-        "when": pd.to_datetime(["2026-01-01"] * N), "pixels_file": ["a"] * N,
+        "mag": [20.5, np.nan, 21, 22, 23, 24],
+        "naïve": ["é★", "", None, "plain", 'a "quoted", one', "x"],
+        "n": pd.array([1, None, 3, 4, 5, -6], dtype="Int64"),
+        "objid": 587722952230175000 + np.arange(N),
+        "flag": [True, False, True, True, False, False],
+        "maybe": pd.array([True, None, False] * 2, dtype="boolean"),
+        "RA": np.arange(N, dtype=np.float32),
+        "morph": pd.Categorical(["s", "e", None, "s", "s", "e"]),
+        "when": pd.to_datetime(["2026-01-01"] * N),
+        "pixels_file": ["a"] * N,
     }
     survey = make_survey(N, columns=columns)
     survey.store_score("mean_dwarf", np.array([0.1, 0.9, np.nan, 0.5, 0.7, 0.5]))
@@ -47,8 +52,10 @@ def read(path):
         return {c: [None if pd.isna(v) else v for v in found[c]] for c in found.columns}
     kind = {".fits": "fits", ".ecsv": "ascii.ecsv"}.get(path.suffix, "votable")
     found = Table.read(path, format=kind)
-    return {c: [None if v is np.ma.masked or (isinstance(v, float | np.floating) and np.isnan(v)) else v
-                for v in found[c]] for c in found.colnames}
+    return {
+        c: [None if v is np.ma.masked or (isinstance(v, float | np.floating) and np.isnan(v)) else v for v in found[c]]
+        for c in found.colnames
+    }
 
 
 def unescaped(text):
@@ -115,8 +122,16 @@ def test_ranking_is_by_mean_highest_first_unknown_last(survey, tmp_path):
 
 def test_rows_keep_their_order_and_all_conditions_hold(survey, tmp_path):
     save(survey, Selection.of("mine", [0, 3, 4, 5], how={}))
-    found = pd.read_csv(export(survey, tmp_path / "a.csv", rows=[5, 0, 4, 2], selection="mine", query="mag > 21",
-                               columns=["mag", "label_dwarf"]))
+    found = pd.read_csv(
+        export(
+            survey,
+            tmp_path / "a.csv",
+            rows=[5, 0, 4, 2],
+            selection="mine",
+            query="mag > 21",
+            columns=["mag", "label_dwarf"],
+        )
+    )
     assert found["id"].tolist() == ["o5", "o4"]
     assert list(found.columns) == ["id", "ra", "dec", "mag", "label_dwarf"]
 
@@ -138,12 +153,18 @@ def test_refusals(survey, tmp_path):
     (tmp_path / "there.csv").write_text("mine")
     (tmp_path / "folder.csv").mkdir()
     for path, options, words in [
-        ("out.txt", {}, r"\.fits.*\.csv"), ("out", {}, r"\.parquet"), ("there.csv", {}, "already exists"),
+        ("out.txt", {}, r"\.fits.*\.csv"),
+        ("out", {}, r"\.parquet"),
+        ("there.csv", {}, "already exists"),
         ("folder.csv", {}, "folder"),
-        ("a.csv", {"query": "mag > 99"}, "no object"), ("a.csv", {"rows": []}, "no object"),
-        ("a.csv", {"rows": [N]}, "not in this survey"), ("a.csv", {"ranking": True}, "name it"),
-        ("a.csv", {"ranking": True, "target": "ring"}, "suggest"), ("a.csv", {"columns": ["magg"]}, "mag"),
-        ("a.csv", {"selection": "none"}, "no selection"), ("a.csv", {"layout": "umap"}, "no layout"),
+        ("a.csv", {"query": "mag > 99"}, "no object"),
+        ("a.csv", {"rows": []}, "no object"),
+        ("a.csv", {"rows": [N]}, "not in this survey"),
+        ("a.csv", {"ranking": True}, "name it"),
+        ("a.csv", {"ranking": True, "target": "ring"}, "suggest"),
+        ("a.csv", {"columns": ["magg"]}, "mag"),
+        ("a.csv", {"selection": "none"}, "no selection"),
+        ("a.csv", {"layout": "umap"}, "no layout"),
     ]:
         with pytest.raises(UserError, match=words):
             export(survey, tmp_path / path, **options)

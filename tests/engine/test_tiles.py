@@ -39,8 +39,7 @@ def test_boxes_equal_a_scan(xy, rng, side):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), max_size=40),
-       st.tuples(*[st.integers(-5, 5)] * 4))
+@given(st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), max_size=40), st.tuples(*[st.integers(-5, 5)] * 4))
 def test_points_on_the_border_are_inside(points, corners):
     xy = np.array(points, np.float32).reshape(-1, 2)
     x0, x1, y0, y1 = *sorted(corners[:2]), *sorted(corners[2:])

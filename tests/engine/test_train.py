@@ -24,8 +24,12 @@ def blobs(count: int, *, seed: int = 0) -> Examples:
     radius = np.where(large, 6.0, 2.0) * rng.uniform(0.8, 1.2, count)
     light = 30 * np.exp(-0.5 * (axis[:, None] ** 2 + axis**2) / radius[:, None, None] ** 2)
     pixels = light[:, None] + rng.normal(size=(count, 3, 32, 32))
-    return Examples("blobs", torch.from_numpy(pixels).half(), True,
-                    {"class": torch.from_numpy(large), "quantities": torch.from_numpy(np.log(radius)[:, None]).float()})
+    return Examples(
+        "blobs",
+        torch.from_numpy(pixels).half(),
+        True,
+        {"class": torch.from_numpy(large), "quantities": torch.from_numpy(np.log(radius)[:, None]).float()},
+    )
 
 
 # -- augmentation ---------------------------------------------------------------------------------------------------
@@ -94,13 +98,19 @@ def test_vicreg_equals_its_loops(n, d):
     assert train.vicreg(first, second).item() == pytest.approx(slow_vicreg(first.numpy(), second.numpy()))
 
 
-@pytest.mark.parametrize("name, target", [("class", torch.tensor([1, -1, 0, -1])),
-                                          ("votes", torch.tensor([[0.2], [torch.nan], [0.9], [torch.nan]])),
-                                          ("quantities", torch.tensor([[0.2], [torch.nan], [3.0], [torch.nan]]))])
+@pytest.mark.parametrize(
+    "name, target",
+    [
+        ("class", torch.tensor([1, -1, 0, -1])),
+        ("votes", torch.tensor([[0.2], [torch.nan], [0.9], [torch.nan]])),
+        ("quantities", torch.tensor([[0.2], [torch.nan], [3.0], [torch.nan]])),
+    ],
+)
 def test_unknown_targets_do_not_count(name, target):
     given = torch.randn(4, 3 if name == "class" else 1, generator=generator())
     assert train.target_loss(name, given, target).item() == pytest.approx(
-        train.target_loss(name, given[::2], target[::2]).item())
+        train.target_loss(name, given[::2], target[::2]).item()
+    )
     assert train.target_loss(name, given[1::2], target[1::2]).item() == 0
 
 
