@@ -134,8 +134,7 @@ def map_frame(full: bool) -> list[Figure]:
 
 def reading(full: bool) -> list[Figure]:
     """Cutouts out of an HDF5 file."""
-    from types import SimpleNamespace
-
+    from engine import Survey
     from engine.data.hdf5 import Hdf5Rows
 
     n = 50_000 if full else 10_000
@@ -144,14 +143,7 @@ def reading(full: bool) -> list[Figure]:
         rng = np.random.default_rng(4)
         with h5py.File(path, "w") as f:
             f.create_dataset("images", data=rng.integers(0, 255, (n, 64, 64, 3), np.uint8), chunks=(64, 64, 64, 3))
-        import pyarrow as pa
-
-        survey = SimpleNamespace(
-            path=Path(folder),
-            header={"pixels": {"dataset": "images", "bands": ["R", "G", "B"], "science": False, "layout": "NHWC"}},
-            arrow=lambda columns: pa.table({"pixels_index": np.arange(n, dtype=np.int32)}),
-            column=lambda name: np.arange(n, dtype=np.int32),
-        )
+        survey = Survey.ingest(path, Path(folder) / "bench.survey")
         source = Hdf5Rows(survey, path)
         rows = np.arange(n)
 
