@@ -9,6 +9,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 from holoviews.plotting.bokeh.callbacks import Callback
+from panel.util import edit_readonly
 from panel_material_ui.template.base import Meta
 from param.parameterized import discard_events
 
@@ -90,6 +91,9 @@ class Session:
             meta=Meta(title=f"{self.store.survey.name} · Skysieve"),
         )
         page.link(self.state, dark_theme="dark")
+        with edit_readonly(page):
+            # a parameter of the session's in place of a global of Panel's, which would keep the page for ever
+            page.busy = self.chrome.param.loading
         return page
 
     def _header(self) -> list:
@@ -265,7 +269,11 @@ def first_target(store: Store) -> str:
 
 
 #: The bar would paint its fields white on any ground.
-_FIELD = {"& .MuiInputBase-root": {"color": "var(--text)", "height": "34px"}, "& .MuiSvgIcon-root": {"color": "var(--muted)"}}
+_FIELD = {
+    "&.MuiInputBase-root, & .MuiInputBase-root": {"height": "34px", "color": "var(--text) !important"},
+    "& .MuiInputBase-input": {"color": "var(--text) !important"},
+    "& .MuiSvgIcon-root": {"color": "var(--muted) !important"},
+}
 
 _NAME = """
 .name { display: flex; align-items: baseline; gap: 10px; font: 13px/1.3 var(--font); white-space: nowrap; color: var(--text); }

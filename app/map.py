@@ -7,6 +7,7 @@ without a new picture. What floats above (tools, legend, card) is `app.overlay`.
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 
 import holoviews as hv
@@ -59,6 +60,7 @@ class MapView:
         self._columns: list = [None, None]
         self._colouring = Colouring(None, dark=state.dark)
         self._size: tuple[int, int] | None = None
+        self._fitted: tuple[float, ...] = ()  # the view that shows the whole layout, as it was last set
         self._range = RangeXY()
         self._plot_size = PlotSize()
         self._refresh = Refresh()
@@ -69,6 +71,12 @@ class MapView:
 
     def panel(self) -> pn.viewable.Viewable:
         """The map with what floats over it."""
+        adopt = weakref.WeakMethod(self._adopt)  # HoloViews keeps options in a global: a plain hook would keep the session
+
+        def hook(plot, element) -> None:
+            if (found := adopt()) is not None:
+                found(plot, element)
+
         picture = hv.DynamicMap(self._render, streams=self.streams).opts(
             hv.opts.RGB(
                 responsive=True,
@@ -80,7 +88,7 @@ class MapView:
                 lod={"timeout": 20},
                 default_tools=["pan", "wheel_zoom"],
                 active_tools=["wheel_zoom", "pan"],
-                hooks=[self._adopt],
+                hooks=[hook],
                 framewise=False,
             )
         )
@@ -116,9 +124,12 @@ class MapView:
     def _render(self, x_range, y_range, width, height, scale=1.0, frame=0) -> hv.RGB:
         if not width or not height or self._base is None:
             return _picture(np.zeros((1, 1, 4), np.uint8), (0, 0, 1, 1))
-        first, self._size = self._size is None, (int(width), int(height))
-        if x_range is None or y_range is None or first:
+        before, self._size = self._size, (int(width), int(height))
+        if x_range is None or y_range is None or before is None:
             x_range, y_range = self._look_at(self.state.view or self._whole())
+        elif before != self._size:
+            whole = self._fitted == (x_range[0], y_range[0], x_range[1], y_range[1])
+            x_range, y_range = self._look_at(self._whole() if whole else _resized(x_range, y_range, self._size))
         view = View(x_range[0], y_range[0], x_range[1], y_range[1], *self._size)
         self.state.view = (view.x0, view.y0, view.x1, view.y1)
         self.frames += 1
@@ -146,8 +157,9 @@ class MapView:
         x0, y0, x1, y1 = self._placed.bounds
         width, height = self._size or (800, 600)
         unit = max((x1 - x0) / width, (y1 - y0) / height) * (1 + 2 * BORDER) or 1 / width
-        cx, cy = (x0 + x1) / 2, (y0 + y1) / 2
-        return cx - unit * width / 2, cy - unit * height / 2, cx + unit * width / 2, cy + unit * height / 2
+        cx, cy, dx, dy = (x0 + x1) / 2, (y0 + y1) / 2, unit * width / 2, unit * height / 2
+        self._fitted = cx - dx, cy - dy, cx + dx, cy + dy
+        return self._fitted
 
     def _look_at(self, view: tuple[float, float, float, float]) -> tuple[tuple, tuple]:
         """Move the axes; the picture follows."""
@@ -442,3 +454,10 @@ _NO_GLYPHS = {
 
 def _picture(rgba: np.ndarray, bounds: tuple[float, float, float, float]) -> hv.RGB:
     return hv.RGB(rgba[::-1], bounds=bounds, vdims=[*hv.RGB.vdims, hv.RGB.alpha_dimension])
+
+
+def _resized(x_range, y_range, now: tuple[int, int]) -> tuple[float, float, float, float]:
+    """A view after its window changed: the same middle, units still equal, and nothing that was seen is lost."""
+    unit = max((x_range[1] - x_range[0]) / now[0], (y_range[1] - y_range[0]) / now[1])
+    cx, cy, dx, dy = sum(x_range) / 2, sum(y_range) / 2, unit * now[0] / 2, unit * now[1] / 2
+    return cx - dx, cy - dy, cx + dx, cy + dy

@@ -157,3 +157,23 @@ def test_without_a_layout_nothing_is_drawn(own_survey):
     found = MapView(State(layout=""), Store(own_survey.path))
     assert found._render((0, 1), (0, 1), **SIZE).bounds.lbrt() == (0, 0, 1, 1)
     assert found._nearest(0.5, 0.5) == -1
+
+
+def test_units_stay_equal_when_the_window_changes(view):
+    before = view.state.view
+    view._render((before[0], before[2]), (before[1], before[3]), width=420, height=150)
+    assert view.state.view == view._whole()  # the whole layout stays whole
+    view._render((1.0, 1.84), (2.0, 2.3), width=420, height=150)
+    before = view.state.view
+    view._render((before[0], before[2]), (before[1], before[3]), width=300, height=200)
+    x0, y0, x1, y1 = view.state.view
+    assert (x1 - x0) / 300 == pytest.approx((y1 - y0) / 200)
+    slack = 1e-9  # nothing that was seen is lost
+    assert x0 <= before[0] + slack and y0 <= before[1] and x1 >= before[2] - slack and y1 >= before[3]
+
+
+def test_the_theme_recolours_map_and_marks(view):
+    dark = view.overlay.legend["stops"]
+    view.state.dark = False
+    picture(view)
+    assert view.overlay.legend["stops"] != dark
