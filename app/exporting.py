@@ -37,7 +37,12 @@ class ExportDialog:
         self._name = pmui.TextInput(label="File name", size="small", margin=(8, 0), sizing_mode="stretch_width")
         self._write = pmui.Button(label="Write to exports/", color="primary", variant="contained", margin=(8, 8, 0, 0))
         self._download = pmui.FileDownload(
-            callback=self._bytes, filename="objects.fits", label="Download", auto=True, variant="outlined", margin=(8, 0, 0, 0)
+            callback=self._bytes,
+            filename="objects.fits",
+            label="Download",
+            auto=True,
+            variant="outlined",
+            margin=(8, 0, 0, 0),
         )
         self._said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(12, 0, 0, 0))
         self._dialog = pmui.Dialog(

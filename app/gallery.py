@@ -108,8 +108,9 @@ class GalleryView:
     def wanted(self) -> tabs.Wanted:
         """What the session asks for now."""
         state = self.state
-        return tabs.Wanted(state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch,
-                           self._verdict)
+        return tabs.Wanted(
+            state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch, self._verdict
+        )
 
     def relist(self, *, page: int = 0, first: bool = False) -> None:
         """List anew and show a page; `first` puts the cursor on its first object."""
@@ -125,8 +126,11 @@ class GalleryView:
 
         def failed(error) -> None:
             nothing = Listing(np.zeros(0, np.int64))
-            self._listed = tabs.Listed(nothing, title=error.problem[:1].upper() + error.problem[1:] + ".",
-                                       advice=error.remedy[:1].upper() + error.remedy[1:] + ".")
+            self._listed = tabs.Listed(
+                nothing,
+                title=error.problem[:1].upper() + error.problem[1:] + ".",
+                advice=error.remedy[:1].upper() + error.remedy[1:] + ".",
+            )
             self.show_page(0)
 
         self.background.run("list", lambda: tabs.list_objects(self.store, wanted), listed, failed)
@@ -232,12 +236,27 @@ class GalleryView:
         dropped = self._remember(pictures)
         listing = self._listed.listing
         header = {
-            **self._changing(), "sequence": self._sequence, "rows": self._shown, "ids": self._ids, "page": self._page,
-            "pages": listing.pages, "start": self._page * PAGE, "total": len(listing), "cursor": self.state.cursor,
+            **self._changing(),
+            "sequence": self._sequence,
+            "rows": self._shown,
+            "ids": self._ids,
+            "page": self._page,
+            "pages": listing.pages,
+            "start": self._page * PAGE,
+            "total": len(listing),
+            "cursor": self.state.cursor,
             "inspecting": self.state.inspecting,
-            "tab": self.state.tab, "orders": self._orders, "sort": self.state.sort, "batch": self._batch,
-            "batches": tabs.BATCHES, "verdict": self._verdict, "title": self._listed.title,
-            "advice": self._listed.advice, "waiting": self._listed.waiting, "pictured": list(pictures), "drop": dropped,
+            "tab": self.state.tab,
+            "orders": self._orders,
+            "sort": self.state.sort,
+            "batch": self._batch,
+            "batches": tabs.BATCHES,
+            "verdict": self._verdict,
+            "title": self._listed.title,
+            "advice": self._listed.advice,
+            "waiting": self._listed.waiting,
+            "pictured": list(pictures),
+            "drop": dropped,
         }
         self.grid.frame = pack(header, list(pictures.values()))
 
@@ -246,9 +265,16 @@ class GalleryView:
         wanted, target = self.wanted(), self.state.target
         codes, counts = self._labels(target)
         texts, captions = tabs.numbers(self.store, wanted, self._listed, self._shown, labelled=sum(counts.values()))
-        return {"target": target, "codes": codes, "texts": texts, "captions": captions,
-                "tabs": self._tabs(counts), "counts": counts, "stale": self._stale,
-                "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" else ""}
+        return {
+            "target": target,
+            "codes": codes,
+            "texts": texts,
+            "captions": captions,
+            "tabs": self._tabs(counts),
+            "counts": counts,
+            "stale": self._stale,
+            "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" else "",
+        }
 
     def _labels(self, target: str) -> tuple[np.ndarray, dict[str, int]]:
         """Codes of the objects shown, and counts; none, with a notice, if the log cannot be read."""

@@ -95,10 +95,17 @@ class InspectorView:
         """Catalogue row and thumbnail."""
         record = catalogue_row(self.store.survey, row)
         place = position(record.pop("ra", None), record.pop("dec", None))
-        header = {"row": row, "id": str(record.pop("id")), "position": place, "bands": self.store.survey.bands,
-                  "stretch": self._stretch(), "limits": self._limits,
-                  "catalogue": [{"name": name, "value": shown(value), "unit": self.store.unit(name)}
-                                for name, value in record.items()]}
+        header = {
+            "row": row,
+            "id": str(record.pop("id")),
+            "position": place,
+            "bands": self.store.survey.bands,
+            "stretch": self._stretch(),
+            "limits": self._limits,
+            "catalogue": [
+                {"name": name, "value": shown(value), "unit": self.store.unit(name)} for name, value in record.items()
+            ],
+        }
         return header, self.store.thumbnails([row])[0]
 
     def _draw(self, row: int) -> None:
@@ -108,12 +115,20 @@ class InspectorView:
         stretch = self.state.stretch
 
         def drawn(found: pictures.Portrait) -> None:
-            header = {"row": row, "width": found.width, "height": found.height, "missing": found.missing,
-                      "problem": found.problem, "bands": [name for name, _ in found.bands], "stretch": asdict(stretch)}
+            header = {
+                "row": row,
+                "width": found.width,
+                "height": found.height,
+                "missing": found.missing,
+                "problem": found.problem,
+                "bands": [name for name, _ in found.bands],
+                "stretch": asdict(stretch),
+            }
             self.drawer.picture = pack(header, [found.colour, *(picture for _, picture in found.bands)])
 
-        self.background.run("picture", lambda: pictures.portrait(self.store.survey, row, stretch=stretch), drawn,
-                            self._complain)
+        self.background.run(
+            "picture", lambda: pictures.portrait(self.store.survey, row, stretch=stretch), drawn, self._complain
+        )
 
     def _find_neighbours(self, row: int) -> None:
         if not self.store.survey.representations:
@@ -151,9 +166,14 @@ class InspectorView:
         target = self.state.target
         try:
             codes = self.store.label_codes(target)
-            return {"target": target, "code": codes[row], "near_codes": codes[self._near], "near_rows": self._near,
-                    "scores": scores(self.store, row, target),
-                    "history": history(self.store.survey.labels.history(row))}
+            return {
+                "target": target,
+                "code": codes[row],
+                "near_codes": codes[self._near],
+                "near_rows": self._near,
+                "scores": scores(self.store, row, target),
+                "history": history(self.store.survey.labels.history(row)),
+            }
         except UserError as error:
             self._complain(error)
             return {"target": target, "code": 0, "near_codes": [], "near_rows": [], "scores": [], "history": []}
@@ -172,8 +192,9 @@ class InspectorView:
         elif kind == "close":
             self.state.inspecting = False
         elif kind == "stretch":
-            self.state.param.update(stretch=pictures.set_stretch(self.state.stretch, message),
-                                    stretch_gallery=bool(message.get("gallery")))
+            self.state.param.update(
+                stretch=pictures.set_stretch(self.state.stretch, message), stretch_gallery=bool(message.get("gallery"))
+            )
         elif kind == "label":
             self._label(message)
         elif kind == "undo":
@@ -186,8 +207,9 @@ class InspectorView:
 
     def _label(self, message: dict) -> None:
         row = message.get("row")
-        outcome = self.labelling.label([row] if isinstance(row, int) else [], str(message.get("value")),
-                                       view={"tab": "inspector"})
+        outcome = self.labelling.label(
+            [row] if isinstance(row, int) else [], str(message.get("value")), view={"tab": "inspector"}
+        )
         if not outcome.good:
             self._changed()  # the browser has shown the label already: put it right
 
@@ -218,7 +240,8 @@ def position(ra: float | None, dec: float | None) -> dict | None:
     degrees, arc = divmod(tenths, 36_000)
     sign = "−" if dec < 0 else "+"
     return {
-        "ra": f"{ra:.6f}", "dec": f"{dec:+.6f}".replace("-", "−"),
+        "ra": f"{ra:.6f}",
+        "dec": f"{dec:+.6f}".replace("-", "−"),
         "ra_sexagesimal": f"{hours:02d}ʰ{rest // 6000:02d}ᵐ{rest % 6000 / 100:05.2f}ˢ",
         "dec_sexagesimal": f"{sign}{degrees:02d}°{arc // 600:02d}′{arc % 600 / 10:04.1f}″",
     }
@@ -240,8 +263,10 @@ def scores(store, row: int, target: str) -> list[dict]:
     if ranking is not None:
         mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
         likely = min(max(mean, 0.0), 1.0)
-        found += [{"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
-                  {"name": "acquisition", "value": f"{gain:.4g}"}]
+        found += [
+            {"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
+            {"name": "acquisition", "value": f"{gain:.4g}"},
+        ]
     for name in store.survey.scores[:SCORES]:
         found.append({"name": name, "value": f"{float(store.values(name, target).array[row]):.4g}"})
     return found

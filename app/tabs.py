@@ -110,15 +110,15 @@ def likely(store, target: str) -> int:
 def summary(counts: dict[str, int], found: int) -> str:
     """How far the hunt is: labels by value, and how many more objects are predicted likely."""
     if not any(counts.values()):
-        return ("No label yet: these objects are spread over the survey so that each kind is met early. "
-                "Label some with y, n, u; the ranking starts with the first.")
+        return (
+            "No label yet: these objects are spread over the survey so that each kind is met early. "
+            "Label some with y, n, u; the ranking starts with the first."
+        )
     parts = [f"{counts[v]:,} {v}" for v in VERDICTS if counts.get(v)]
     return " · ".join([*parts, f"{found:,} more predicted likely"])
 
 
-def numbers(
-    store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled: int
-) -> tuple[list[str], list[str]]:
+def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled: int) -> tuple[list[str], list[str]]:
     """What is written on the tiles of some listed objects.
 
     Parameters
@@ -171,12 +171,16 @@ def _suggestions(store, wanted: Wanted) -> Listed:
     if not store.survey.representations:
         return _nothing("Nothing to learn from yet", "The survey has no representation: embed it first (Jobs).")
     if store.ranking(wanted.target) is None:
-        return _nothing(f"Ranking {store.n:,} objects for ‘{wanted.target}’",
-                        "The first suggestions appear in a moment.", waiting=True)
+        return _nothing(
+            f"Ranking {store.n:,} objects for ‘{wanted.target}’",
+            "The first suggestions appear in a moment.",
+            waiting=True,
+        )
     rows = store.suggestions(wanted.target, wanted.batch)
     if len(rows) == 0:
-        return _nothing("No suggestion is left", "All that was suggested is labelled; the next ranking brings more.",
-                        waiting=True)
+        return _nothing(
+            "No suggestion is left", "All that was suggested is labelled; the next ranking brings more.", waiting=True
+        )
     return Listed(Listing(rows))
 
 
