@@ -77,8 +77,13 @@ class Background:
         self._executor: ThreadPoolExecutor | None = None
         self._closed = False
 
-    def run(self, key: str, work: Callable[[], T], done: Callable[[T], None],
-            failed: Callable[[UserError], None] | None = None) -> None:
+    def run(
+        self,
+        key: str,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[UserError], None] | None = None,
+    ) -> None:
         """Do `work` in the thread, then ``done(result)`` or ``failed(error)`` on the event loop, unless asked anew.
 
         Parameters
@@ -124,8 +129,9 @@ class Background:
             call = partial(failed, error) if failed else partial(log.warning, "%s", error)
         except Exception as error:
             log.exception("%s failed", key)
-            unknown = UserError(f"something went wrong ({type(error).__name__}: {error})",
-                                "try again; the terminal says more")
+            unknown = UserError(
+                f"something went wrong ({type(error).__name__}: {error})", "try again; the terminal says more"
+            )
             call = partial(failed, unknown) if failed else partial(log.warning, "%s", unknown)
         self._deliver(key, ticket, call)
 

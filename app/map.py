@@ -71,7 +71,9 @@ class MapView:
 
     def panel(self) -> pn.viewable.Viewable:
         """The map with what floats over it."""
-        adopt = weakref.WeakMethod(self._adopt)  # HoloViews keeps options in a global: a plain hook would keep the session
+        adopt = weakref.WeakMethod(
+            self._adopt
+        )  # HoloViews keeps options in a global: a plain hook would keep the session
 
         def hook(plot, element) -> None:
             if (found := adopt()) is not None:

@@ -63,6 +63,7 @@ def test_failures_are_said_and_the_thread_goes_on():
     def fail(error):
         def work():
             raise error
+
         return work
 
     background = Background()

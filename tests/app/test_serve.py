@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def started(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, str(ROOT / "launch.py"), *arguments], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "launch.py"), *arguments], capture_output=True, text=True, timeout=120
+    )
 
 
 def test_a_wrong_folder_is_one_sentence(tmp_path, capsys):

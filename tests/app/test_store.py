@@ -21,14 +21,30 @@ def survey(tmp_path):
     images = rng.normal(0, 1, (COUNT, 3, 16, 16)).astype(np.float32)
     images[:, :, 6:10, 6:10] += 20
     np.savez(tmp_path / "images.npz", images=images)
-    objects = pd.DataFrame({
-        "id": [f"o{k}" for k in range(COUNT)], "ra": np.linspace(0, 10, COUNT), "dec": 0.0,
-        "pixels_index": np.arange(COUNT), "mag_r": rng.normal(20, 1, COUNT), "count": np.arange(COUNT),
-        "many": [f"k{k % 40:02d}" for k in range(COUNT)], "kind": ["a", "a", None] * (COUNT // 3),
-        "seen": np.arange(COUNT) % 2 == 0, "remark": [f"free text {k}" for k in range(COUNT)],
-    })
-    pixels = {"kind": "npz", "root": str(tmp_path / "images.npz"), "dataset": "images", "bands": ["g", "r", "z"],
-              "science": True, "background": [0, 0, 0], "noise": [1, 1, 1], "bright": [20, 20, 20]}
+    objects = pd.DataFrame(
+        {
+            "id": [f"o{k}" for k in range(COUNT)],
+            "ra": np.linspace(0, 10, COUNT),
+            "dec": 0.0,
+            "pixels_index": np.arange(COUNT),
+            "mag_r": rng.normal(20, 1, COUNT),
+            "count": np.arange(COUNT),
+            "many": [f"k{k % 40:02d}" for k in range(COUNT)],
+            "kind": ["a", "a", None] * (COUNT // 3),
+            "seen": np.arange(COUNT) % 2 == 0,
+            "remark": [f"free text {k}" for k in range(COUNT)],
+        }
+    )
+    pixels = {
+        "kind": "npz",
+        "root": str(tmp_path / "images.npz"),
+        "dataset": "images",
+        "bands": ["g", "r", "z"],
+        "science": True,
+        "background": [0, 0, 0],
+        "noise": [1, 1, 1],
+        "bright": [20, 20, 20],
+    }
     made = Survey.create(tmp_path / "a.survey", objects, pixels=pixels)
     xy = rng.normal(0, 1, (COUNT, 2)).astype(np.float32)
     xy[7] = np.nan
