@@ -1,4 +1,4 @@
-"""Work off the event loop: one thread a session, the newest request of a kind wins, results come back to the page.
+"""Work off the event loop: the newest request of a kind wins, and results of a session's work come back to its page.
 
 A view asks for work with a key; if it asks again under the same key before the first result is in, the first is
 dropped, so that a result never replaces a newer one. Without a document (tests, notebooks) the work is done at once, in
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -141,3 +143,33 @@ class Background:
                 call()
 
         self.post(deliver)
+
+
+class Latest:
+    """One worker thread; the newest call of a key replaces those of the same key that have not begun."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._waiting: OrderedDict[str, Callable[[], None]] = OrderedDict()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, key: str, call: Callable[[], None]) -> None:
+        """Run `call` in the thread, soon."""
+        with self._wake:
+            self._waiting[key] = call
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not self._waiting:
+                    self._wake.wait()
+                key, call = self._waiting.popitem(last=False)
+            try:
+                call()
+            except Exception:  # the thread must survive whatever one call meets; the call reports what people can mend
+                log.exception("work on %s failed", key)

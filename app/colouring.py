@@ -13,8 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from app import shade
+from app.columns import Values
+from app.ranking import RANKED
 from app.raster import LAYERS, Points, View, aggregate, disc_radius, spread
-from app.store import RANKED, Values
 from app.theme import category_colours, density_scale, theme, value_scale
 from engine.maps.tiles import TileIndex
 from engine.search import region

@@ -18,11 +18,14 @@ from bokeh.models import BoxSelectTool, ColumnDataSource, InlineStyleSheet, Lass
 from holoviews.streams import PlotSize, RangeXY, Stream
 
 from app.background import Background
+from app.codes import LABEL_NAMES
 from app.colouring import LIFT, Colouring, is_warm, warm, with_selection
+from app.layouts import Placed
 from app.overlay import Overlay, pointer_script
+from app.ranking import RANKED
 from app.raster import Points, View, disc_radius
 from app.state import State
-from app.store import LABEL_NAMES, RANKED, Placed, Store
+from app.store import Store
 from app.theme import theme
 from engine.errors import UserError
 from engine.search import region

@@ -240,9 +240,14 @@ class Survey:
             ) from error
 
     @property
+    def schema(self) -> pa.Schema:
+        """Types of all columns of objects.parquet, with what the catalogue said of them (unit) as metadata."""
+        return self._parquet.schema_arrow
+
+    @property
     def columns(self) -> list[str]:
         """Names of the columns people see: id, ra, dec and the catalogue's."""
-        return [c for c in self._parquet.schema_arrow.names if not c.startswith(REFERENCE_PREFIX)]
+        return [c for c in self.schema.names if not c.startswith(REFERENCE_PREFIX)]
 
     def arrow(self, columns: Sequence[str]) -> pa.Table:
         """Read some columns of objects.parquet.
@@ -252,7 +257,7 @@ class Survey:
         UserError
             If one does not exist.
         """
-        names = self._parquet.schema_arrow.names
+        names = self.schema.names
         for column in columns:
             if column not in names:
                 raise UserError(f"the survey has no column {column!r}", f"choose one of: {', '.join(self.columns)}")

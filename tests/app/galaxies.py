@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from app.store import Ranking, Store
+from app.ranking import Ranking, Rankings
+from app.store import Store
 from engine import files
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration, calibrate, to_rgb
@@ -40,16 +41,30 @@ def make_survey(folder: Path) -> Survey:
     index = np.arange(COUNT)
     index[UNREADABLE] = 10**6
     rng = np.random.default_rng(2)
-    objects = pd.DataFrame({
-        "id": [f"g{k:04d}" for k in range(COUNT)],
-        "ra": rng.uniform(0, 360, COUNT), "dec": rng.uniform(-90, 90, COUNT),
-        "pixels_index": index, "mag": rng.permutation(COUNT).astype(np.float32),
-        "kind": np.where(np.arange(COUNT) % 3, "round", "flat"), "note": [f"text {k}" for k in range(COUNT)],
-    })
+    objects = pd.DataFrame(
+        {
+            "id": [f"g{k:04d}" for k in range(COUNT)],
+            "ra": rng.uniform(0, 360, COUNT),
+            "dec": rng.uniform(-90, 90, COUNT),
+            "pixels_index": index,
+            "mag": rng.permutation(COUNT).astype(np.float32),
+            "kind": np.where(np.arange(COUNT) % 3, "round", "flat"),
+            "note": [f"text {k}" for k in range(COUNT)],
+        }
+    )
     levels = calibrate([image for image in images if np.isfinite(image).all()]).header()
-    survey = Survey.create(folder / "blobs.survey", objects, pixels={
-        "kind": "npz", "root": str(folder / "images.npz"), "dataset": "images", "bands": ["g", "r", "z"],
-        "science": True, **levels})
+    survey = Survey.create(
+        folder / "blobs.survey",
+        objects,
+        pixels={
+            "kind": "npz",
+            "root": str(folder / "images.npz"),
+            "dataset": "images",
+            "bands": ["g", "r", "z"],
+            "science": True,
+            **levels,
+        },
+    )
     vectors = np.nan_to_num(images).reshape(COUNT, 3, -1, 12).mean(axis=3).reshape(COUNT, -1)
     representation = survey.path / "representations" / "rings"
     files.write_npy(representation / "vectors.npy", np.ascontiguousarray(vectors, np.float32))
@@ -61,17 +76,24 @@ def make_survey(folder: Path) -> Survey:
     return survey
 
 
-class OracleStore(Store):
-    """A store whose learner is instant and known: the mean falls with `mag`, the brightest unlabelled come first."""
+class OracleRankings(Rankings):
+    """A learner that is instant and known: the mean falls with `mag`, the brightest unlabelled come first."""
 
     def rerank(self, target: str) -> None:
-        mag = np.asarray(self.survey.column("mag"))
+        mag = np.asarray(self._survey.column("mag"))
         mean = 1 - mag / COUNT
         order = np.argsort(mag)
-        suggested = order[self.label_codes(target)[order] == 0].astype(np.int64)
+        suggested = order[self._codes.of(target)[order] == 0].astype(np.int64)
         sd = np.full(COUNT, 0.1)
-        self._rankings[target] = Ranking(target, mean, sd, mean + sd, suggested, self.label_counts(target))
-        self.publish("ranking", target)
+        self.keep(Ranking(target, mean, sd, mean + sd, suggested, self._codes.counts(target)))
+
+
+class OracleStore(Store):
+    """A store with that learner."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.rankings = OracleRankings(self.survey, self.codes, self.changes)
 
 
 def fresh_store(survey: Path, folder: Path) -> OracleStore:

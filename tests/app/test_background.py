@@ -3,7 +3,7 @@
 import threading
 import time
 
-from app.background import Background
+from app.background import Background, Latest
 from engine.errors import UserError
 
 
@@ -83,3 +83,17 @@ def test_nothing_is_delivered_after_the_end():
     document.drain(1)
     background.run("a", lambda: 2, seen.append)
     assert seen == []
+
+
+def test_the_newest_call_of_a_key_replaces_those_that_wait():
+    worker, ran, gate = Latest("test"), [], threading.Event()
+    worker.submit("a", gate.wait)
+    time.sleep(0.05)
+    for k in range(5):
+        worker.submit("b", lambda k=k: ran.append(k))
+    worker.submit("c", lambda: ran.append("c"))
+    gate.set()
+    limit = time.monotonic() + 30
+    while "c" not in ran and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert ran == [4, "c"]

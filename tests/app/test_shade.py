@@ -5,8 +5,8 @@ import pytest
 
 from app import shade
 from app.colouring import Colouring, with_selection
+from app.columns import Values
 from app.raster import LAYERS, Points, View
-from app.store import Values
 from app.theme import CATEGORY, DARK, LIGHT, density_scale, theme, value_scale
 from engine.maps.tiles import TileIndex
 
@@ -45,8 +45,9 @@ def test_smoothing_equals_running_means():
         for _ in range(2 if reach else 0):
             for axis in (0, 1):
                 padded = np.pad(slow, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)])
-                slow = np.stack([np.take(padded, range(k, k + slow.shape[axis]), axis=axis)
-                                 for k in range(2 * reach + 1)]).mean(axis=0)
+                slow = np.stack(
+                    [np.take(padded, range(k, k + slow.shape[axis]), axis=axis) for k in range(2 * reach + 1)]
+                ).mean(axis=0)
         assert np.allclose(shade.smooth(counts, reach), slow, atol=1e-4)
 
 
@@ -78,9 +79,14 @@ def test_members_cover_the_rest_which_is_dimmed():
     assert tuple(out[0, 1]) == (100, 50, 0, 50)
 
 
-@pytest.mark.parametrize("values, expected", [
-    (np.arange(101, dtype=np.float32), (2, 98)), (np.array([np.nan, np.inf]), (0, 1)), (np.full(9, 3.0), (2.5, 3.5)),
-])
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        (np.arange(101, dtype=np.float32), (2, 98)),
+        (np.array([np.nan, np.inf]), (0, 1)),
+        (np.full(9, 3.0), (2.5, 3.5)),
+    ],
+)
 def test_scales_cover_what_is_known(values, expected):
     assert shade.value_range(values) == pytest.approx(expected)
 
@@ -107,6 +113,7 @@ def test_drawing_counts_what_is_in_view_and_not_its_margin():
 
 def contrast(first: str, second: str) -> float:
     """Contrast ratio of two colours (WCAG 2)."""
+
     def luminance(colour):
         c = np.array(shade.rgb(colour)) / 255
         return np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]

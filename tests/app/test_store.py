@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.store import CATEGORIES, LABEL_NAMES, Latest, Store, get_store
+from app.codes import LABEL_NAMES
+from app.columns import CATEGORIES
+from app.store import Store, get_store
 from engine import files
 from engine.errors import UserError
 from engine.survey import Survey
@@ -175,15 +177,3 @@ def test_what_people_can_mend_is_told(survey):
     assert store.ranking("dwarf") is None
     until(lambda: heard)
     assert heard[0][0] == "problem" and "engine embed" in heard[0][1]
-
-
-def test_the_newest_call_wins():
-    worker, ran, gate = Latest("test"), [], threading.Event()
-    worker.submit("a", gate.wait)
-    time.sleep(0.05)
-    for k in range(5):
-        worker.submit("b", lambda k=k: ran.append(k))
-    worker.submit("c", lambda: ran.append("c"))
-    gate.set()
-    until(lambda: "c" in ran)
-    assert ran == [4, "c"]
