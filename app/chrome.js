@@ -2,6 +2,9 @@
 
 const SETTLED = 1500 // ms: what the server changes while the page is still being built does not reach it (Panel 1.9)
 
+// What the page's own buttons are called here; matched by what Material calls them.
+const TITLES = {drawer: "Fold or unfold the rail", contextbar: "Fold or unfold the gallery", theme: "Dark or light"}
+
 const make = (tag, name, text) => {
   const node = document.createElement(tag)
   if (name) node.className = name
@@ -66,7 +69,13 @@ export function render({model}) {
   const resized = () => { clearTimeout(timer); timer = setTimeout(measure, 300) }
   window.addEventListener("resize", resized)
   model.on("remove", () => window.removeEventListener("resize", resized))
-  setTimeout(measure, SETTLED)
+  const entitle = () => {
+    for (const found of root.getRootNode().host?.getRootNode().querySelectorAll("header button[aria-label]") ?? []) {
+      const title = TITLES[found.getAttribute("aria-label").split(" ").pop()]
+      if (title) found.title = title
+    }
+  }
+  setTimeout(() => { measure(); entitle() }, SETTLED)
   root.append(open, dialog, notices)
   return root
 }

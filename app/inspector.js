@@ -162,7 +162,8 @@ class Inspector {
     this.frame.classList.remove("waiting");
     this.frame.classList.toggle("unreadable", Boolean(problem));
     const lost = missing > 0 ? ` · ${missing < 0.001 ? "<0.1" : (100 * missing).toFixed(1)} % missing` : "";
-    this.caption.textContent = problem ? `The pixels cannot be read: ${problem}` : `${this.header?.id ?? ""} · ${width} × ${height} px${lost}`;
+    if (problem) this.caption.textContent = `The pixels cannot be read: ${problem}`;
+    else this.caption.replaceChildren(element("span", "own", `${this.header?.id ?? ""} · `), `${width} × ${height} px${lost}`);
     this.drawBands();
     this.choose(this.chosen);
   }
@@ -193,7 +194,7 @@ class Inspector {
   drawPlace() {
     const { position } = this.header;
     this.place.replaceChildren();
-    if (!position) { this.place.textContent = "no position"; return; }
+    if (!position) { this.place.append(element("span", "deg", "no position")); return; }
     this.place.append(element("span", "", `${position.ra_sexagesimal}  ${position.dec_sexagesimal}`),
       element("span", "deg", `${position.ra}°  ${position.dec}°`));
   }

@@ -65,7 +65,7 @@ class Session:
                 "top": "0",
                 "bottom": "0",
                 "z-index": "4",
-                "width": "min(420px, 100%)",
+                "width": "min(420px, max(300px, 28vw), 100%)",
                 "overflow": "auto",
                 "background": "var(--panel)",
                 "border-left": "1px solid var(--line)",

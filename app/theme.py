@@ -51,7 +51,7 @@ DARK = Theme(
     no="#ff6b6b",
     unsure="#f2b84b",
     unknown="#4a5366",
-    density=("#22386b", "#2f5fa0", "#3f93bd", "#7fc6d0", "#d8efe6", "#ffffff"),
+    density=("#22386b", "#2a5590", "#347aab", "#4f9dbb", "#79bcc6", "#a6d3cf"),  # never white: galaxies are the brightest
 )
 LIGHT = Theme(
     "light",
@@ -121,7 +121,7 @@ def category_colours(names: tuple[str, ...], dark: bool) -> list[str]:
     return [fixed.get(name, CATEGORY[k % len(CATEGORY)]) for k, name in enumerate(names)]
 
 
-#: The system's own sans-serif: nothing is fetched.
+#: Roboto comes with the widgets, Inter if it is installed; nothing is fetched.
 FONT = "Inter, Roboto, system-ui, -apple-system, 'Segoe UI', sans-serif"
 
 
@@ -146,6 +146,8 @@ def _palette(shown: Theme) -> dict:
         "shape": {"borderRadius": 6},
         "components": {
             "MuiPaper": {"styleOverrides": {"root": {"backgroundImage": "none", "backgroundColor": shown.panel}}},
+            # the page's own speak of "contextbar"; `app/chrome.js` gives its buttons plain titles
+            "MuiTooltip": {"defaultProps": {"disableHoverListener": True, "disableFocusListener": True}},
             "MuiMenuItem": {"styleOverrides": {"root": {"fontSize": 13}}},
             "MuiListSubheader": {
                 "styleOverrides": {
