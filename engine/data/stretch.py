@@ -2,7 +2,9 @@
 
 A survey is calibrated once, on a sample: per band the sky background, its noise and a bright level. The default picture is
 asinh-stretched with one softening for the whole survey, so that a faint galaxy looks faint; three channels are combined as in
-Lupton et al. 2004 (PASP 116, 133): the mean intensity is stretched, the ratios of the bands (the colour) are kept.
+Lupton et al. 2004 (PASP 116, 133): the mean intensity is stretched, the ratios of the bands (the colour) are kept. Two departures,
+for real data: colour fades where the flux is not above the noise (a noisy sky is grey, not confetti), and where a channel would
+pass its maximum the colour whitens rather than darkens, so that the core of a galaxy stays its brightest part.
 """
 
 from __future__ import annotations
@@ -165,13 +167,9 @@ def to_rgb(pixels: np.ndarray, calibration: Calibration, *, science: bool, stret
             for v in (calibration.background, calibration.noise, calibration.bright)
         ]
         channels = three_channels((pixels - level[0]) / level[2])[:, ::-1]  # reddest band → red
-        sky = float(np.median(calibration.noise / calibration.bright))
-        softening = stretch.softness * sky
-        channels = np.nan_to_num(channels, nan=0.0)
-        intensity = np.maximum(channels.mean(axis=1, keepdims=True), 1e-12)
-        shown = np.arcsinh(intensity / softening) / np.arcsinh(1 / softening) * stretch.gain
-        picture = channels * (shown / intensity)
-        picture /= np.maximum(picture.max(axis=1, keepdims=True), 1.0)  # Lupton: a saturated pixel keeps its colour
+        noise = calibration.noise / calibration.bright
+        softening = stretch.softness * float(np.median(noise))
+        picture = _lupton(np.nan_to_num(channels, nan=0.0), softening, float(noise.max()), stretch.gain)
     else:
         picture = np.nan_to_num(three_channels(pixels), nan=0.0) / 255.0
         if stretch != DEFAULT:
@@ -181,3 +179,14 @@ def to_rgb(pixels: np.ndarray, calibration: Calibration, *, science: bool, stret
     if stretch.invert:
         picture = 1.0 - picture
     return np.moveaxis((picture * 255 + 0.5).astype(np.uint8), 1, -1)
+
+
+def _lupton(channels: np.ndarray, softening: float, noise: float, gain: float) -> np.ndarray:
+    """Stretch the mean of three channels and colour it; (B, 3, H, W) in units of the bright level → 0-1."""
+    intensity = np.maximum(channels.mean(axis=1, keepdims=True), 0.0)
+    shown = np.minimum(np.arcsinh(intensity / softening) / np.arcsinh(1 / softening) * gain, 1.0)
+    picture = np.maximum(shown * (channels + noise) / (intensity + noise), 0.0)
+    picture /= np.maximum(picture.max(axis=1, keepdims=True), 1.0)
+    mean = picture.mean(axis=1, keepdims=True)
+    white = np.clip((shown - mean) / np.maximum(1.0 - mean, 1e-6), 0.0, 1.0)
+    return picture + white * (1.0 - picture)

@@ -31,7 +31,7 @@ import torch
 from engine import device as devices
 from engine import files
 from engine.learning import acquisition as acquisitions
-from engine.learning import kernels
+from engine.learning import kernels, scores
 from engine.learning.labels import Current, parse_value
 from engine.learning.posterior import Posterior
 from engine.maps.components import balanced_coordinates
@@ -344,11 +344,12 @@ class Interest:
         return table
 
     def store(self) -> None:
-        """Keep ``mean_TARGET``, ``sd_TARGET`` and ``acquisition_TARGET`` as scores of the survey."""
+        """Keep mean, sd and acquisition as scores of the survey, up to date with the log; see `engine.learning.scores`."""
         with self._lock:
-            scores = {"mean": self.mean, "sd": self.sd, "acquisition": self.acquisition()}
-        for name, values in scores.items():
-            self.survey.store_score(f"{name}_{self.target}", values)
+            self.sync()
+            said = {"mean": self.mean, "sd": self.sd, "acquisition": self.acquisition()}
+            event = self._version
+        scores.keep(self.survey, self.target, said, event=event, representation=self.representation)
 
 
 def features(representation: Representation, count: int = COMPONENTS) -> np.ndarray:

@@ -344,6 +344,14 @@ class LabelLog:
         """Number of the last event, 0 for an empty log; changes when and only when the log does. Costs microseconds."""
         return self._read("SELECT MAX(event) FROM events")[0][0] or 0 if self.path.exists() else 0
 
+    def latest(self, target: str) -> int:
+        """Number of the last event of a target, undo included; 0 if there is none."""
+        return (
+            self._read("SELECT MAX(event) FROM events WHERE target = ?", (target,))[0][0] or 0
+            if self.path.exists()
+            else 0
+        )
+
     def current(self, target: str) -> Current:
         """The labels of `target` that stand."""
         found = self._read(  # the view `current` of one target, in a form that SQLite answers from an index

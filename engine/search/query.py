@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import UserError
+from engine.learning import scores
 
 if TYPE_CHECKING:
     from engine.survey import Survey
@@ -113,15 +114,16 @@ def select(survey: Survey, query: str) -> np.ndarray:
 
 def names(survey: Survey) -> list[str]:
     """Everything a query on this survey can name."""
-    return [*survey.columns, *survey.scores, *(LABEL_PREFIX + target for target in survey.labels.targets())]
+    found = [*survey.columns, *scores.learned(survey), *survey.scores]
+    return list(dict.fromkeys([*found, *(LABEL_PREFIX + target for target in survey.labels.targets())]))
 
 
 def values(survey: Survey, name: str) -> np.ndarray:
     """A catalogue column, a score or the labels of a target, (N,); labels are text, None where there is none."""
     if name in survey.columns:
         return survey.column(name)
-    if name in survey.scores:
-        return survey.score(name)
+    if not name.startswith(LABEL_PREFIX) or name in survey.scores:
+        return scores.score(survey, name)
     current = survey.labels.current(name.removeprefix(LABEL_PREFIX))
     labels = np.full(len(survey), None, object)
     labels[current.rows] = current.values

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from engine import files
 from engine.errors import UserError
+from engine.learning import scores
 from engine.search.query import LABEL_PREFIX
 from engine.search.query import select as select_query
 from engine.survey import version
@@ -144,13 +145,13 @@ def _ranked(survey: Survey, rows: np.ndarray, target: str | None) -> np.ndarray:
     """Objects by falling posterior mean of the target, those without one last."""
     if target is None:
         raise UserError("a ranking is of one target", "name it")
-    score = SCORE_PREFIXES[0] + target
-    if score not in survey.scores:
+    name = SCORE_PREFIXES[0] + target
+    if name not in scores.learned(survey) and name not in survey.scores:
         raise UserError(
             f"there is no ranking for {target!r} yet",
-            f"label some objects and run `python -m engine suggest {survey.path} --target {target}`",
+            f"label some objects first: `python -m engine label {survey.path} --target {target} ID=yes`",
         )
-    mean = np.asarray(survey.score(score)[rows], np.float64)
+    mean = np.asarray(scores.score(survey, name)[rows], np.float64)
     return rows[np.argsort(np.where(np.isnan(mean), np.inf, -mean), kind="stable")]
 
 
@@ -175,18 +176,19 @@ def _catalogue(survey: Survey, rows: np.ndarray, target, columns, layout: str | 
 def _columns(survey: Survey, rows: np.ndarray, target, columns) -> Iterator[tuple[str, pa.Array]]:
     """Names and values: id, ra, dec and the catalogue's, then labels, then scores."""
     targets = [t for t in survey.labels.targets() if target in (None, t)]
-    scores = [s for s in sorted(survey.scores) if target is None or s in {p + target for p in SCORE_PREFIXES}]
+    there = sorted({*scores.learned(survey), *survey.scores})
+    told = [s for s in there if target is None or s in {p + target for p in SCORE_PREFIXES}]
     own = [*(c for c in KNOWN_FIELDS if c in survey.columns), *(c for c in survey.columns if c not in KNOWN_FIELDS)]
-    wanted = _wanted(columns, [*own, *(LABEL_PREFIX + t for t in targets), *scores])
+    wanted = _wanted(columns, [*own, *(LABEL_PREFIX + t for t in targets), *told])
     taken = survey.arrow([c for c in own if wanted(c)]).take(pa.array(rows))
     for name in taken.column_names:
         yield name, _plain(taken[name].combine_chunks())
     for t in targets:
         if wanted(LABEL_PREFIX + t):
             yield LABEL_PREFIX + t, _labels(survey, rows, t)
-    for score in scores:
-        if wanted(score):
-            yield score, pa.array(np.asarray(survey.score(score)[rows]), from_pandas=True)  # NaN is a gap
+    for name in told:
+        if wanted(name):
+            yield name, pa.array(np.asarray(scores.score(survey, name)[rows]), from_pandas=True)  # NaN is a gap
 
 
 def _wanted(columns: Sequence[str] | None, there: Sequence[str]) -> Callable[[str], bool]:

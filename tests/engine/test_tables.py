@@ -161,7 +161,7 @@ def test_refusals(survey, tmp_path):
         ("a.csv", {"rows": []}, "no object"),
         ("a.csv", {"rows": [N]}, "not in this survey"),
         ("a.csv", {"ranking": True}, "name it"),
-        ("a.csv", {"ranking": True, "target": "ring"}, "suggest"),
+        ("a.csv", {"ranking": True, "target": "ring"}, "label some"),
         ("a.csv", {"columns": ["magg"]}, "mag"),
         ("a.csv", {"selection": "none"}, "no selection"),
         ("a.csv", {"layout": "umap"}, "no layout"),
