@@ -8,6 +8,8 @@ const ICONS = {
   clear: "M4 4l8 8M12 4l-8 8",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
+const BOKEH = {pan: "PanTool", lasso: "LassoSelectTool", box: "BoxSelectTool"}
+const FIGURE = "skysieve-map" // the figure's name, as app/overlay.py has it
 const SETTLED = 1500 // ms after which what the server changed during the page's construction is asked for once more
 const THROTTLE = 100 // ms between two questions about what is under the pointer
 
@@ -33,7 +35,14 @@ export function typing(event) {
     (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)))
 }
 
-export function render({model}) {
+// Enter ends what is typed into a line of text: the next key is a shortcut again.
+function finished(event) {
+  const field = event.composedPath()[0]
+  if (event.key !== "Enter" || event.isComposing || !(field instanceof HTMLInputElement)) return
+  if (["text", "search"].includes(field.type) && field.getAttribute("role") !== "combobox") setTimeout(() => field.blur())
+}
+
+export function render({model, view}) {
   const root = make("div", "overlay")
   const current = (name) => missed[name] ?? model[name]
   let missed = {}
@@ -58,7 +67,18 @@ export function render({model}) {
   const chip = make("button", "chip")
   chip.title = "Clear the selection (Esc)"
   chip.onclick = () => send({type: "clear"})
+  // The figure's tool changes here, at once: by way of the server, a drag right after a key would go to the tool before.
+  // Never under a drag, whose tool must see its end.
+  let pressed = false
+  const useTool = () => {
+    const figure = view.model.document?.get_model_by_name(FIGURE)
+    const wanted = pressed ? undefined : figure?.toolbar.tools.find((tool) => tool.type === BOKEH[model.tool])
+    if (wanted && !wanted.active) wanted.active = true
+  }
+  const press = (event) => { pressed = event.type === "pointerdown"; if (!pressed) setTimeout(useTool) }
+  const PRESSES = ["pointerdown", "pointerup", "pointercancel"]
   const showTool = () => {
+    useTool()
     for (const [name, b] of Object.entries(buttons)) b.setAttribute("aria-pressed", String(name === model.tool))
   }
   const showChip = () => {
@@ -164,9 +184,10 @@ export function render({model}) {
   // -- keys: never while a person types; shift holds the lasso while the pointer is over the map
   let held = null
   const keydown = (event) => {
-    if (typing(event) || event.defaultPrevented) return
+    finished(event)
+    if (typing(event) || event.defaultPrevented || (event.repeat && event.key !== "Escape")) return
     const key = event.key.toLowerCase()
-    if (event.key === "Shift" && pointer && model.tool !== "lasso" && !event.repeat) {
+    if (event.key === "Shift" && pointer && model.tool !== "lasso") {
       held = model.tool
       model.tool = "lasso"
     } else if (event.shiftKey) {
@@ -177,19 +198,22 @@ export function render({model}) {
     else if (key === "f") send({type: "fit"})
     else if (event.key === "Escape") send({type: "escape"})
   }
-  const keyup = (event) => {
-    if (event.key === "Shift" && held !== null) {
-      model.tool = held
-      held = null
-    }
+  const release = () => {
+    if (held !== null) model.tool = held
+    held = null
   }
+  const keyup = (event) => { if (event.key === "Shift") release() }
   window.addEventListener("skysieve:pointer", moved)
   document.addEventListener("keydown", keydown)
   document.addEventListener("keyup", keyup)
+  window.addEventListener("blur", release)
+  for (const name of PRESSES) document.addEventListener(name, press, true)
   model.on("remove", () => {
     window.removeEventListener("skysieve:pointer", moved)
     document.removeEventListener("keydown", keydown)
     document.removeEventListener("keyup", keyup)
+    window.removeEventListener("blur", release)
+    for (const name of PRESSES) document.removeEventListener(name, press, true)
   })
   model.on("tool", showTool)
   const changed = (name, show) => model.on(name, () => { delete missed[name]; show() })

@@ -14,12 +14,14 @@ HERE = Path(__file__).parent
 
 #: The map's pointer tools and their keys.
 TOOLS = {"pan": "v", "lasso": "l", "box": "b"}
+#: Name of the map's figure, by which the page's script finds its tools.
+FIGURE = "skysieve-map"
 
 
 class Overlay(JSComponent):
     """The layer of elements over the map. Messages of the page come to `heard`."""
 
-    tool = param.Selector(default="pan", objects=list(TOOLS))
+    tool: param.Selector = param.Selector(default="pan", objects=list(TOOLS))
     legend = param.Dict({}, doc="See `app.colouring.Colouring.legend`.")
     card = param.Dict({}, doc="row, id, label, value, name of the object under the pointer; empty: none.")
     picture = param.Bytes(b"", doc="Its thumbnail, JPEG.")
@@ -29,7 +31,7 @@ class Overlay(JSComponent):
     selected = param.String("", doc="How many are selected, in words; empty: nothing is.")
 
     _esm = HERE / "overlay.js"
-    _stylesheets = [HERE / "overlay.css"]  # noqa: RUF012 (Panel reads a list)
+    _stylesheets = [str(HERE / "overlay.css")]  # noqa: RUF012 (Panel reads a list)
 
     def __init__(self, heard, **params):
         super().__init__(**params)
@@ -37,6 +39,10 @@ class Overlay(JSComponent):
 
     def _handle_msg(self, message: dict) -> None:
         self._heard(message)
+
+    def show_again(self) -> None:
+        """Send what changed while the page was being built, and may have been missed."""
+        self._send_msg({name: getattr(self, name) for name in ("legend", "status", "selected")})
 
 
 def pointer_script() -> CustomJS:

@@ -104,8 +104,8 @@ class Rankings:
             interest = self.interest(target)
             interest.sync()
             suggested = np.asarray(interest.next_rows(min(SUGGESTED, len(self._survey))), np.int64)
-            values = (np.array(v) for v in (interest.mean, interest.sd, interest.acquisition()))
-            self.keep(Ranking(target, *values, suggested, self._codes.counts(target)))
+            mean, sd, acquisition = (np.array(v) for v in (interest.mean, interest.sd, interest.acquisition()))
+            self.keep(Ranking(target, mean, sd, acquisition, suggested, self._codes.counts(target)))
             if interest.needs_refit():
                 self._fitter.submit(f"fit {target}", partial(self._fit, target))
 

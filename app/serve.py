@@ -120,11 +120,21 @@ def prepare() -> None:
     if _prepared.is_set():
         return
     _prepared.set()
+    logging.getLogger("asyncio").addFilter(not_a_closed_tab)
     _send_at_once()
     _draw_at_once()
     from app.colouring import warm
 
     threading.Thread(target=warm, name="skysieve-warm", daemon=True).start()
+
+
+def not_a_closed_tab(record: logging.LogRecord) -> bool:
+    """Filter of the log: leave out that nobody awaited a message to a page whose tab was closed meanwhile."""
+    from tornado.iostream import StreamClosedError
+    from tornado.websocket import WebSocketClosedError
+
+    error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+    return not isinstance(error, (StreamClosedError, WebSocketClosedError))
 
 
 def _send_at_once() -> None:
@@ -133,13 +143,11 @@ def _send_at_once() -> None:
 
     plain = WSHandler.open
 
-    def open(self):
+    def opened(self):
         self.set_nodelay(True)
         return plain(self)
 
-    if not getattr(WSHandler.open, "at_once", False):
-        open.at_once = True
-        WSHandler.open = open
+    setattr(WSHandler, "open", opened)  # noqa: B010 (assigned plainly, a type checker objects)
 
 
 def _draw_at_once() -> None:

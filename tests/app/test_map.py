@@ -35,7 +35,7 @@ def picture(view, **ranges):
 
 def lasso(view, polygon):
     polygon = np.asarray(polygon, float)
-    view._drawn(SimpleNamespace(final=True, geometry={"type": "poly", "x": polygon[:, 0], "y": polygon[:, 1]}))
+    view._pointer.drawn(SimpleNamespace(final=True, geometry={"type": "poly", "x": polygon[:, 0], "y": polygon[:, 1]}))
 
 
 def middle(view, share=0.3):
@@ -70,13 +70,13 @@ def test_a_lasso_selects_what_is_inside_and_dims_the_rest(view):
     after = picture(view)
     assert after[:, :, 3].sum() < before[:, :, 3].sum()
     assert view.overlay.selected == f"{len(rows):,} selected"
-    assert len(view._sources["outline"].data["xs"]) == 1
+    assert len(view._marks.sources["outline"].data["xs"]) == 1
 
 
 def test_a_box_selects_too_and_an_empty_one_selects_nothing(view):
     x0, y0, x1, y1 = view.state.view
     box = SimpleNamespace(final=True, geometry={"type": "rect", "x0": x0, "y0": y0, "x1": x1, "y1": y1})
-    view._drawn(box)
+    view._pointer.drawn(box)
     assert len(view.state.selection) == len(view.store.placed(view.state.layout).order)
     lasso(view, [(x1 + 1, y1 + 1), (x1 + 2, y1 + 1), (x1 + 2, y1 + 2)])
     assert len(view.state.selection) == 0 and picture(view).shape[2] == 4
@@ -93,7 +93,7 @@ def test_members_stay_through_zoom_recolouring_and_another_layout(view):
     view.state.layout = other
     assert np.array_equal(view.state.selection, rows)
     assert len(view._members) == len(rows)
-    assert view._sources["outline"].data["xs"] == []  # it was drawn on another layout
+    assert view._marks.sources["outline"].data["xs"] == []  # it was drawn on another layout
 
 
 def test_escape_clears_the_selection_but_not_under_an_open_inspector(view):
@@ -140,29 +140,29 @@ def test_hover_finds_the_nearest_object_within_reach(view):
 def test_a_click_moves_the_cursor_and_marks_it(view):
     placed = view.store.placed(view.state.layout)
     x, y = placed.xy[17].astype(float)
-    view._tapped(SimpleNamespace(x=x, y=y))
+    view._pointer.tapped(SimpleNamespace(x=x, y=y))
     assert (placed.xy[view.state.cursor] == placed.xy[17]).all()
-    assert list(view._sources["cursor"].data["x"]) == [x]
+    assert list(view._marks.sources["cursor"].data["x"]) == [x]
 
 
 def test_labels_are_marked_by_shape_as_well_as_colour(view):
     for row, value in ((1, "yes"), (2, "no"), (3, "unsure")):
         view.store.label([row], value, target="dwarf", user="me")
     view.state.labels_version += 1
-    data = view._sources["labels"].data
+    data = view._marks.sources["labels"].data
     assert data["marker"] == ["circle", "x", "triangle"] and len(set(data["colour"])) == 3
 
 
 def test_without_a_layout_nothing_is_drawn(own_survey):
     found = MapView(State(layout=""), Store(own_survey.path))
     assert found._render((0, 1), (0, 1), **SIZE).bounds.lbrt() == (0, 0, 1, 1)
-    assert found._nearest(0.5, 0.5) == -1
+    assert found._pointer.nearest(0.5, 0.5) == -1
 
 
 def test_units_stay_equal_when_the_window_changes(view):
     before = view.state.view
     view._render((before[0], before[2]), (before[1], before[3]), width=420, height=150)
-    assert view.state.view == view._whole()  # the whole layout stays whole
+    assert view.state.view == view._camera.whole(view._placed.bounds)  # the whole layout stays whole
     view._render((1.0, 1.84), (2.0, 2.3), width=420, height=150)
     before = view.state.view
     view._render((before[0], before[2]), (before[1], before[3]), width=300, height=200)

@@ -1,5 +1,6 @@
 """Starting: what a person can mend is one sentence and exit status 2; the demo is made by the real commands."""
 
+import logging
 import socket
 import subprocess
 import sys
@@ -71,3 +72,33 @@ def test_the_patched_parts_are_still_there():
 
     assert hasattr(WSHandler, "open") and hasattr(WSHandler, "set_nodelay")
     assert hasattr(RangeXYCallback, "debounce") and isinstance(Callback._callbacks, dict)
+
+
+def test_a_closed_tab_is_no_news_and_anything_else_is(caplog):
+    import asyncio
+    import gc
+
+    from tornado.iostream import StreamClosedError
+    from tornado.websocket import WebSocketClosedError
+
+    async def forget(error):
+        async def send():
+            raise error
+
+        task = asyncio.ensure_future(send())
+        await asyncio.wait([task])
+        del task
+        gc.collect()  # asyncio complains where nobody asked for the error
+
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(serve.not_a_closed_tab)
+    try:
+        for error in (WebSocketClosedError(), StreamClosedError(), ValueError("news")):
+            asyncio.run(forget(error))
+        logger.warning("nor a message without an error")
+    finally:
+        logger.removeFilter(serve.not_a_closed_tab)
+    assert [str(r.exc_info[1]) if r.exc_info else r.message for r in caplog.records] == [
+        "news",
+        "nor a message without an error",
+    ]

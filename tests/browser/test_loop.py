@@ -124,7 +124,6 @@ class Visit:
         r = share * min(self.box["width"], self.box["height"])
         self.page.mouse.move(x, y)
         self.page.keyboard.press("l")
-        self.page.wait_for_timeout(500)  # as long as a hand takes from the key to the mouse
         self.page.mouse.move(x + r, y)
         self.page.mouse.down()
         for step in range(1, 49):

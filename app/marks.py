@@ -1,0 +1,88 @@
+"""What is drawn over the map's picture: the selection's outline, labelled objects, suggestions, and the two rings.
+
+A few Bokeh glyphs, each with a source of its own, which change without a new picture. Data may be set before the figure
+is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource
+
+from app.theme import theme
+
+#: Labelled objects marked with a glyph each, the newest first; beyond it, colouring by label shows them.
+MARKED = 2000
+#: Suggestions marked on the map.
+HINTED = 20
+#: Glyph of each label code: shape as well as colour tells them apart.
+MARKS = {1: "circle", 2: "x", 3: "triangle", 4: "square"}
+
+_NOTHING: dict[str, dict[str, list]] = {
+    "outline": {"xs": [], "ys": []},
+    "hints": {"x": [], "y": []},
+    "labels": {"x": [], "y": [], "marker": [], "colour": []},
+    "hovered": {"x": [], "y": []},
+    "cursor": {"x": [], "y": []},
+}
+
+
+class Marks:
+    """Glyphs over one map.
+
+    Parameters
+    ----------
+    change : callable
+        ``change(call)`` runs a call that changes models, when it may.
+    """
+
+    def __init__(self, change):
+        self._change = change
+        self.sources = {name: ColumnDataSource(data) for name, data in _NOTHING.items()}
+        self._glyphs: dict[str, Any] = {}
+
+    def add_to(self, figure, *, dark: bool) -> None:
+        """Put the glyphs into a figure."""
+        source, ring = self.sources, {"fill_alpha": 0.0}
+        coloured = {"marker": "marker", "line_color": "colour"}
+        self._glyphs = {
+            "outline": figure.patches("xs", "ys", source=source["outline"], line_width=1.5, **ring),
+            "hints": figure.scatter(
+                "x", "y", source=source["hints"], marker="diamond", size=10, line_width=1.2, **ring
+            ),
+            "labels": figure.scatter("x", "y", source=source["labels"], size=11, line_width=2, **coloured, **ring),
+            "hovered": figure.scatter("x", "y", source=source["hovered"], size=14, line_width=1, **ring),
+            "cursor": figure.scatter("x", "y", source=source["cursor"], size=20, line_width=2, **ring),
+        }
+        self.tint(dark=dark)
+
+    def tint(self, *, dark: bool) -> None:
+        """Colour the glyphs for the theme."""
+        colours = theme(dark)
+        shades = {"outline": colours.accent, "hints": colours.accent, "hovered": colours.text, "cursor": colours.text}
+        for name, glyph in self._glyphs.items():
+            if name in shades:
+                glyph.glyph.line_color = shades[name]
+
+    def outline(self, polygon: np.ndarray | None) -> None:
+        """Show the selection's outline, (n, 2), or none."""
+        x, y = ([], []) if polygon is None else ([axis] for axis in np.array(polygon, np.float64).T)
+        self._set("outline", xs=x, ys=y)
+
+    def points(self, name: str, xy: np.ndarray) -> None:
+        """Show 'hints', the 'hovered' object or the 'cursor' at positions (n, 2); those without one are left out."""
+        x, y = xy[np.isfinite(xy).all(axis=1)].T.astype(np.float64)
+        self._set(name, x=x, y=y)
+
+    def labels(self, xy: np.ndarray, codes: np.ndarray, *, dark: bool) -> None:
+        """Show labelled objects at positions (n, 2) by their label codes (n,)."""
+        known = np.isfinite(xy).all(axis=1)
+        (x, y), shown, colours = xy[known].T.astype(np.float64), codes[known], theme(dark)
+        palette = {1: colours.yes, 2: colours.no, 3: colours.unsure, 4: colours.accent}
+        self._set("labels", x=x, y=y, marker=[MARKS[c] for c in shown], colour=[palette[c] for c in shown])
+
+    def _set(self, name: str, **data) -> None:
+        source = self.sources[name]
+        self._change(lambda: setattr(source, "data", data))

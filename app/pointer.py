@@ -1,0 +1,89 @@
+"""What the pointer does on the map: it shapes a selection, moves the cursor, and asks what lies under it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+
+from app.camera import Box, Camera
+from app.codes import LABEL_NAMES
+from app.colouring import Colouring
+from app.layouts import Placed
+from app.overlay import Overlay
+from app.state import State
+from app.store import Store
+from engine.errors import UserError
+from engine.search import region
+
+#: Reach of the pointer, pixels.
+REACH = 12
+
+
+class Pointer:
+    """The pointer of one session over its map. The map says what it shows: `placed` and `colouring`."""
+
+    def __init__(self, state: State, store: Store, camera: Camera, overlay: Overlay):
+        self._state, self._store, self._camera, self._overlay = state, store, camera, overlay
+        self.placed: Placed | None = None
+        self.colouring = Colouring(None, dark=state.dark)
+
+    def drawn(self, event) -> None:
+        """A lasso or a box has been drawn (`bokeh.events.SelectionGeometry`)."""
+        if not event.final or self.placed is None:
+            return
+        try:
+            kind, polygon, rows = self._inside(self.placed, event.geometry)
+        except UserError as error:
+            self._state.notice = ("error", str(error))
+            return
+        self._state.select(rows, kind=kind, layout=self.placed.name, polygon=polygon.tolist())
+
+    @staticmethod
+    def _inside(placed: Placed, shape: Mapping) -> tuple[str, np.ndarray, np.ndarray]:
+        """Kind of a shape, its corners (n, 2) and the rows inside."""
+        if shape["type"] == "poly":
+            polygon = np.column_stack([shape["x"], shape["y"]]).astype(np.float64)
+            return "polygon", polygon, region.inside(placed.index, polygon)
+        x0, x1, y0, y1 = (float(shape[k]) for k in ("x0", "x1", "y0", "y1"))
+        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+        return "box", corners, region.box(placed.index, x0, x1, y0, y1)
+
+    def nearest(self, x: float, y: float) -> int:
+        """Row of the object within reach of a position, or -1."""
+        view = cast(Box | None, self._state.view)
+        if self.placed is None or self._camera.size is None or view is None:
+            return -1
+        row = self.placed.index.nearest(x, y, *self._camera.reach(view, REACH))
+        return -1 if row is None else row
+
+    def tapped(self, event, opens: bool = False) -> None:
+        """A click moves the cursor to the object under it; a double click opens it."""
+        row = self.nearest(event.x, event.y)
+        if row >= 0:
+            self._state.param.update(cursor=row, inspecting=opens or self._state.inspecting)
+
+    def at(self, x: float, y: float) -> None:
+        """The pointer rests here: show the card of the object under it."""
+        self._hover(self.nearest(x, y))
+
+    def left(self) -> None:
+        """The pointer is no longer over the map."""
+        self._hover(-1)
+
+    def _hover(self, row: int) -> None:
+        if row == self._state.hovered:
+            return
+        self._state.hovered = row
+        if row < 0:
+            self._overlay.card = {}
+            return
+        code = self._store.label_codes(self._state.target)[row]
+        card = {
+            "row": row,
+            "id": self._store.ids([row])[0],
+            "value": self.colouring.words(row),
+            "label": LABEL_NAMES[code] if code else "",
+        }
+        self._overlay.param.update(picture=self._store.thumbnails([row])[0], card=card)
