@@ -273,8 +273,12 @@ class GalleryView:
             "tabs": self._tabs(counts),
             "counts": counts,
             "stale": self._stale,
-            "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" else "",
+            "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" and self._hunting(counts) else "",
         }
+
+    def _hunting(self, counts: dict[str, int]) -> bool:
+        """Whether there is anything to sum up."""
+        return len(self._listed.listing) > 0 or any(counts.values())
 
     def _labels(self, target: str) -> tuple[np.ndarray, dict[str, int]]:
         """Codes of the objects shown, and counts; none, with a notice, if the log cannot be read."""
@@ -302,7 +306,7 @@ class GalleryView:
         """Numbers change at once; the list only when nobody is at work on it: it was empty, or is labelled through."""
         target, tab = self.state.target, self.state.tab
         self.__dict__.pop("_orders", None)
-        if tab == "suggestions" and (self._listed.waiting or self._batch_done()):
+        if tab == "suggestions" and (len(self._listed.listing) == 0 or self._batch_done()):
             self.relist(first=True)
             return
         self._stale = tab == "suggestions" or self.state.sort.removeprefix("-") in BEST_FIRST

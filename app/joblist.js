@@ -21,9 +21,9 @@ export function render({model}) {
       stop.onclick = () => model.send_msg({type: "cancel", number: job.number})
       head.append(stop)
       const track = make("div", job.fraction === null ? "track unknown" : "track")
-      const done = make("div", "done")
-      done.style.width = `${100 * (job.fraction ?? 0.3)}%`
-      track.append(done)
+      const part = make("div", "part")
+      part.style.width = `${100 * (job.fraction ?? 0.3)}%`
+      track.append(part)
       box.append(head, track)
     } else box.append(head)
     if (job.message) box.append(make("p", "message", job.message))

@@ -18,7 +18,7 @@ from app.chrome import Chrome
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.map import MapView
-from app.sidebar import OWN, JobList, Rail
+from app.sidebar import OWN, JobList, Rail, in_words
 from app.state import RESTORED, State
 from app.store import Store
 from app.theme import page_style, palette
@@ -144,8 +144,13 @@ class Session:
         self.chrome.param.watch(self._fit_window, "window_width")
         self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
         self.state.param.watch(lambda event: self._keep_selection(), "selection")
-        self.state.param.watch(lambda event: self.store.ranking(event.new), "target")
-        self.store.ranking(self.state.target)
+        self.state.param.watch(lambda event: self._rank(), "target")
+        self._rank()
+
+    def _rank(self) -> None:
+        """Have the target ranked, if there is anything to learn from."""
+        if self.store.survey.representations:
+            self.store.ranking(self.state.target)
 
     def _fit_window(self, event) -> None:
         """Share a window out: a narrow one folds the rail, the gallery takes a third."""
@@ -169,6 +174,8 @@ class Session:
         elif kind == "jobs":
             self.running.update()
             self._without_layout()
+            if self.store.jobs.current is None:
+                self._rank()  # the job may have made the first representation
 
     def _new_layouts(self, made: str) -> None:
         """A layout was made: show it to who asked for it, and where there was none."""
@@ -187,7 +194,7 @@ class Session:
         if job is not None:
             self.map.overlay.status = {
                 "title": f"{job.title} is being made",
-                "text": job.stage or "starting …",
+                "text": in_words(job) or "starting …",
                 "progress": job.fraction or 0.0,
             }
         else:

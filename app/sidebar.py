@@ -47,7 +47,10 @@ class JobList(JSComponent):
     def update(self) -> None:
         """Show the jobs as they are now."""
         jobs = [shown(job) for job in self._store.jobs.all()]
-        jobs = [j for j in jobs if j["state"] in ("running", "waiting")] if self.small else jobs[:6]
+        if self.small:
+            jobs = [job for state in ("running", "waiting") for job in jobs if job["state"] == state]
+        else:
+            jobs = jobs[:6]
         if jobs != self.jobs:
             self.jobs = jobs
 
@@ -57,7 +60,20 @@ class JobList(JSComponent):
 
 
 def shown(job: Job) -> dict:
-    """A job in words."""
+    """A job as the list draws it."""
+    return {
+        "number": job.number,
+        "title": job.title,
+        "state": job.state,
+        "fraction": job.fraction,
+        "words": in_words(job),
+        "message": job.message,
+        "command": job.command,
+    }
+
+
+def in_words(job: Job) -> str:
+    """What a job does, how far it is and how long it takes."""
     parts = [job.stage] if job.state == "running" else []
     if job.state == "running" and job.total:
         parts.append(f"{job.done:,} of {job.total:,}")
@@ -69,15 +85,7 @@ def shown(job: Job) -> dict:
         parts = [f"done in {duration(job.seconds)}"]
     elif job.state in ("waiting", "cancelled"):
         parts = [job.state]
-    return {
-        "number": job.number,
-        "title": job.title,
-        "state": job.state,
-        "fraction": job.fraction,
-        "words": " · ".join(p for p in parts if p),
-        "message": job.message,
-        "command": job.command,
-    }
+    return " · ".join(p for p in parts if p)
 
 
 def duration(seconds: float) -> str:
@@ -104,7 +112,7 @@ class Rail:
             placeholder="mag_r < 21 and label_dwarf == 'yes'",
             size="small",
             sizing_mode="stretch_width",
-            margin=(4, 0),
+            margin=(10, 0, 4, 0),
         )
         self._name = pmui.TextInput(
             label="Keep selection as",
@@ -112,7 +120,7 @@ class Rail:
             size="small",
             disabled=True,
             sizing_mode="stretch_width",
-            margin=(4, 0),
+            margin=(10, 0, 4, 0),
         )
         self._kept = pn.FlexBox(sizing_mode="stretch_width", margin=0, gap="4px")
         self.offer()
@@ -204,7 +212,7 @@ class Rail:
         self._query.param.update(error_state=True, helper_text=str(error))
 
     def _changed(self) -> None:
-        self._name.disabled = self.state.selection is None
+        self._name.param.update(disabled=self.state.selection is None, helper_text="")
         if self.state.selection_how.get("kind") != "query":
             self._query.param.update(error_state=False, helper_text="")
 

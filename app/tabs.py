@@ -169,7 +169,10 @@ def _selection(store, wanted: Wanted) -> Listed:
 
 def _suggestions(store, wanted: Wanted) -> Listed:
     if not store.survey.representations:
-        return _nothing("Nothing to learn from yet", "The survey has no representation: embed it first (Jobs).")
+        return _nothing(
+            "Nothing to learn from yet",
+            "Make a layout: it begins with the representation that suggestions are learned from.",
+        )
     if store.ranking(wanted.target) is None:
         return _nothing(
             f"Ranking {store.n:,} objects for ‘{wanted.target}’",

@@ -148,6 +148,7 @@ def _palette(shown: Theme) -> dict:
             "MuiPaper": {"styleOverrides": {"root": {"backgroundImage": "none", "backgroundColor": shown.panel}}},
             # the page's own speak of "contextbar"; `app/chrome.js` gives its buttons plain titles
             "MuiTooltip": {"defaultProps": {"disableHoverListener": True, "disableFocusListener": True}},
+            "MuiFilledInput": {"styleOverrides": {"root": {"backgroundColor": "transparent"}}},
             "MuiMenuItem": {"styleOverrides": {"root": {"fontSize": 13}}},
             "MuiListSubheader": {
                 "styleOverrides": {

@@ -91,11 +91,29 @@ def test_the_bright_level_is_white_and_the_sky_is_black():
     assert to_rgb(flux, ONE, science=True)[0, 0, :, 0].tolist() == [0, 255]
 
 
-def test_a_saturated_pixel_keeps_its_colour_and_the_reddest_band_is_red():
-    flux = np.array([50, 100, 200], np.float32).reshape(1, 3, 1, 1) * np.array([1, 50], np.float32).reshape(1, 1, 1, 2)
-    faint, bright = to_rgb(flux, THREE, science=True)[0, 0].astype(float)
-    assert faint[0] > faint[1] > faint[2]
-    np.testing.assert_allclose(bright / bright.max(), faint / faint.max(), atol=0.01)
+COLOURED = np.array([50, 100, 200], np.float32).reshape(1, 3, 1, 1)  # the last band is the reddest
+
+
+def test_the_reddest_band_is_red_and_ratios_are_kept():
+    red, green, blue = to_rgb(0.05 * COLOURED, THREE, science=True)[0, 0, 0].astype(float)
+    noise = 1 / 100
+    assert red > green > blue
+    expected = np.array([0.05, 0.025]) + noise
+    np.testing.assert_allclose([green / red, blue / red], expected / (0.1 + noise), atol=0.01)
+
+
+def test_a_core_whitens_and_never_darkens():
+    flux = COLOURED * np.linspace(0, 20, 400, dtype=np.float32).reshape(1, 1, 1, 400)
+    picture = to_rgb(flux, THREE, science=True)[0, 0].astype(float)
+    assert (np.diff(picture.mean(axis=1)) >= -0.5).all() and (picture[-1] == 255).all()
+    assert (np.diff(picture, axis=1) <= 0).all(), "the hue turns over"
+
+
+def test_light_below_the_noise_is_grey_and_above_it_coloured():
+    faint = np.array([0, 0, 0.5], np.float32).reshape(1, 3, 1, 1)  # noise sd is 1
+    grey = to_rgb(faint, THREE, science=True, stretch=Stretch(gain=20))[0, 0, 0].astype(float)
+    coloured = to_rgb(20 * faint, THREE, science=True)[0, 0, 0].astype(float)
+    assert grey.min() > 0.6 * grey.max() and coloured.min() < 0.1 * coloured.max()
 
 
 def test_missing_pixels_look_like_sky():
