@@ -102,6 +102,7 @@ class Rail:
         self.state, self.store = state, store
         self._work = Background(pn.state.curdoc)
         self.awaits_layout = False
+        self._saved = ""
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
         self._colour = pmui.Select(
@@ -127,6 +128,7 @@ class Rail:
         self._colour.link(state, value="colour", bidirectional=True)
         self._query.param.watch(self._asked, "enter_pressed")
         self._name.param.watch(self._keep, "enter_pressed")
+        self._name.param.watch(self._sent_again, "value")
         state.param.watch(lambda event: self._changed(), "selection")
         self._changed()
         self._show_kept()
@@ -225,8 +227,14 @@ class Rail:
         except UserError as error:
             self._name.param.update(error_state=True, helper_text=str(error))
             return
-        self._name.param.update(value="", value_input="", error_state=False, helper_text=f"kept {name!r}")
+        self._saved = name
+        self._name.param.update(value="", value_input="", error_state=False, helper_text=f"kept ‘{name}’")
         self.store.publish("selections", name)
+
+    def _sent_again(self, event) -> None:
+        """Empty the field once more: after Enter it sends its text a second time, as a value."""
+        if event.new and event.new.strip() == self._saved:
+            pn.state.execute(lambda: self._name.param.update(value="", value_input=""), schedule=True)
 
     def _show_kept(self) -> None:
         self._kept.objects = [
