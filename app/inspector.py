@@ -259,7 +259,8 @@ def shown(value) -> str:
 def scores(store, row: int, target: str) -> list[dict]:
     """What the learner and the stored scores say of one object."""
     found: list[dict] = []
-    ranking = store.ranking(target) if any(store.label_counts(target).values()) else None
+    learned = any(store.label_counts(target).values()) and bool(store.survey.representations)
+    ranking = store.ranking(target) if learned else None
     if ranking is not None:
         mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
         likely = min(max(mean, 0.0), 1.0)

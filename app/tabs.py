@@ -101,7 +101,7 @@ def sort(store, rows: np.ndarray, order: str, target: str) -> Listing:
 
 def likely(store, target: str) -> int:
     """How many objects without a label are predicted to be what is looked for; 0 before the first ranking."""
-    ranking = store.ranking(target)
+    ranking = store.ranking(target) if store.survey.representations else None
     if ranking is None:
         return 0
     return int(np.count_nonzero((ranking.mean >= LIKELY) & (store.label_codes(target) == 0)))
@@ -134,7 +134,7 @@ def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled
     nothing = [""] * len(rows)
     if wanted.tab == "similar":
         return [f"{listed.scores.get(int(r), math.nan):.2f}" for r in rows], nothing
-    ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" else None
+    ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" and len(rows) else None
     if ranking is not None:
         if labelled == 0:
             return nothing, nothing  # a prior says nothing about an object
