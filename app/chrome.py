@@ -5,6 +5,8 @@ from pathlib import Path
 import param
 from panel.custom import JSComponent
 
+from app.frames import styles
+
 HERE = Path(__file__).parent
 
 #: Every key, by where it works.
@@ -38,7 +40,7 @@ class Chrome(JSComponent):
     notice = param.Dict({}, doc="kind ('error', 'info', 'success'), text, number (rises with each).")
 
     _esm = HERE / "chrome.js"
-    _stylesheets = [HERE / "chrome.css"]  # noqa: RUF012 (Panel reads a list)
+    _stylesheets = [styles("chrome.css")]  # noqa: RUF012 (Panel reads a list)
 
     def say(self, kind: str, text: str) -> None:
         """Show a notice."""

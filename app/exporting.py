@@ -117,7 +117,7 @@ class ExportDialog:
     def _bytes(self) -> io.BytesIO:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                path = self._export(Path(folder) / self._download.filename, overwrite=True)
+                path = self._export(Path(folder) / str(self._download.filename), overwrite=True)
             except UserError as error:
                 self._say(str(error), bad=True)
                 raise

@@ -158,7 +158,10 @@ class Session:
         shares = {"contextbar_width": int(np.clip(0.335 * event.new, 300, 560))}
         if folded:
             shares["sidebar_open"] = event.new >= NARROW
-        pn.state.execute(partial(self.page.param.update, **shares), schedule=True)
+        pn.state.execute(partial(self._share, **shares), schedule=True)
+
+    def _share(self, **shares) -> None:
+        self.page.param.update(**shares)
 
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""
@@ -221,7 +224,7 @@ class Session:
                 "recall",
                 lambda: selections.load(self.store.survey, self.state.kept),
                 self._recalled,
-                lambda error: self.state.param.update(kept=""),
+                lambda error: setattr(self.state, "kept", ""),
             )
 
     def _recalled(self, kept) -> None:
@@ -239,8 +242,8 @@ class Session:
         self._work.run(
             "keep",
             lambda: selections.save(self.store.survey, selections.Selection.of(name, rows, how=how)),
-            lambda saved: self.state.param.update(kept=name),
-            lambda error: self.state.param.update(notice=("error", f"The selection was not kept: {error}")),
+            lambda saved: setattr(self.state, "kept", name),
+            lambda error: setattr(self.state, "notice", ("error", f"The selection was not kept: {error}")),
         )
 
     def close(self, session_context) -> None:
@@ -271,7 +274,7 @@ def first_target(store: Store) -> str:
         log.warning("%s", error)
         counts = {}
     if counts:
-        return max(counts, key=counts.get)
+        return max(counts, key=counts.__getitem__)
     return "dwarf" if "truth" in store.survey.columns else "interesting"
 
 

@@ -12,6 +12,7 @@ from panel.custom import JSComponent
 
 from app.background import Background
 from app.exporting import ExportDialog
+from app.frames import styles
 from app.jobs import Job
 from app.state import State
 from app.store import Store
@@ -37,7 +38,7 @@ class JobList(JSComponent):
     small = param.Boolean(False)
 
     _esm = HERE / "joblist.js"
-    _stylesheets = [HERE / "joblist.css"]  # noqa: RUF012 (Panel reads a list)
+    _stylesheets = [styles("joblist.css")]  # noqa: RUF012 (Panel reads a list)
 
     def __init__(self, store: Store, **params):
         super().__init__(**params)
@@ -192,7 +193,7 @@ class Rail:
     # -- selections ----------------------------------------------------------------------------------------------------
 
     def _asked(self, event) -> None:
-        query = self._query.value_input.strip()
+        query = (self._query.value_input or "").strip()
         if not query:
             return
         self._query.param.update(error_state=False, helper_text="searching …")
@@ -219,7 +220,7 @@ class Rail:
             self._query.param.update(error_state=False, helper_text="")
 
     def _keep(self, event) -> None:
-        name, rows, how = self._name.value_input.strip(), self.state.selection, self.state.selection_how
+        name, rows, how = (self._name.value_input or "").strip(), self.state.selection, self.state.selection_how
         if rows is None or not name:
             return
         try:
@@ -234,7 +235,10 @@ class Rail:
     def _sent_again(self, event) -> None:
         """Empty the field once more: after Enter it sends its text a second time, as a value."""
         if event.new and event.new.strip() == self._saved:
-            pn.state.execute(lambda: self._name.param.update(value="", value_input=""), schedule=True)
+            pn.state.execute(self._empty_name, schedule=True)
+
+    def _empty_name(self) -> None:
+        self._name.param.update(value="", value_input="")
 
     def _show_kept(self) -> None:
         self._kept.objects = [
@@ -254,7 +258,7 @@ class Rail:
             "recall",
             lambda: selections.load(self.store.survey, name),
             found,
-            lambda error: self.state.param.update(notice=("error", str(error))),
+            lambda error: setattr(self.state, "notice", ("error", str(error))),
         )
 
     def heard(self, kind: str) -> None:

@@ -51,7 +51,8 @@ DARK = Theme(
     no="#ff6b6b",
     unsure="#f2b84b",
     unknown="#4a5366",
-    density=("#22386b", "#2a5590", "#347aab", "#4f9dbb", "#79bcc6", "#a6d3cf"),  # never white: galaxies are the brightest
+    # never white: galaxies are the brightest
+    density=("#22386b", "#2a5590", "#347aab", "#4f9dbb", "#79bcc6", "#a6d3cf"),
 )
 LIGHT = Theme(
     "light",
