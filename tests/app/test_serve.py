@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -94,7 +95,9 @@ def test_a_closed_tab_is_no_news_and_anything_else_is(caplog):
     logger.addFilter(serve.not_a_closed_tab)
     try:
         for error in (WebSocketClosedError(), StreamClosedError(), ValueError("news")):
-            asyncio.run(forget(error))
+            thread = Thread(target=asyncio.run, args=[forget(error)])  # Playwright has a loop in this one
+            thread.start()
+            thread.join()
         logger.warning("nor a message without an error")
     finally:
         logger.removeFilter(serve.not_a_closed_tab)
@@ -102,3 +105,37 @@ def test_a_closed_tab_is_no_news_and_anything_else_is(caplog):
         "news",
         "nor a message without an error",
     ]
+
+
+def test_models_are_walked_when_they_changed_and_only_then(monkeypatch):
+    from bokeh.document import Document
+    from bokeh.document.models import DocumentModelManager as Models
+    from bokeh.models import Column, Div
+
+    walks, walk = [], Models.recompute
+    monkeypatch.setattr(Models, "recompute", lambda self: walks.append(1) or walk(self))
+    monkeypatch.setattr(Models, "invalidate", Models.invalidate)
+    serve._walk_when_changed()
+    document, column = Document(), Column(children=[Div(text="a")])
+
+    def known():
+        """What the document knows is what can be reached from its roots."""
+        return set(document.models) == set().union(*(root.references() for root in document.roots))
+
+    document.add_root(column)
+    assert known() and len(walks) == 1
+    with document.models.freeze():
+        column.children[0].text = "b"
+        column.width = 10
+    assert known() and len(walks) == 1
+    with document.models.freeze():
+        column.children.append(Div(text="c"))
+        column.children = [*column.children, Column(children=[Div(text="d")])]
+    assert known() and len(walks) == 2
+    column.children.pop(0)
+    assert known() and len(walks) == 3
+    other = Div(text="e")
+    document.add_root(other)
+    assert known() and other in set(document.models)
+    document.remove_root(column)
+    assert known() and set(document.models) == {other}
