@@ -73,16 +73,23 @@ class Colouring:
             return density_scale(self.dark)
         return value_scale(self.dark, self.values.name in RANKED)
 
+    @property
+    def _given(self) -> Values:
+        """The values, where the kind says that there are some."""
+        if self.values is None:
+            raise ValueError("density has no values of its own")
+        return self.values
+
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Values at the ends of the scale."""
-        return shade.value_range(self.values.array)
+        return shade.value_range(self._given.array)
 
     @cached_property
     def colours(self) -> np.ndarray:
         """Colour of each category code, the unknown one last, (LAYERS, 3) float32."""
         table = np.full((LAYERS, 3), shade.rgb(theme(self.dark).unknown), np.float32)
-        for code, colour in enumerate(category_colours(self.values.categories, self.dark)):
+        for code, colour in enumerate(category_colours(self._given.categories, self.dark)):
             table[code] = shade.rgb(colour)
         return table
 
@@ -171,7 +178,7 @@ class Colouring:
                 "high": high,
                 "total": int(counts.sum()),
             }
-        colours = category_colours(self.values.categories, self.dark)
+        colours = category_colours(self._given.categories, self.dark)
         items = [
             {"name": n, "colour": c, "count": int(counts[k])}
             for k, (n, c) in enumerate(zip(self.values.categories, colours))

@@ -19,6 +19,7 @@ from app import pictures
 from app.background import Background
 from app.frames import Component, pack, styles
 from app.labelling import Labelling
+from app.ranking import RANKED
 from app.state import State
 from engine.data.stretch import DEFAULT
 from engine.errors import UserError
@@ -268,7 +269,8 @@ def scores(store, row: int, target: str) -> list[dict]:
             {"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
             {"name": "acquisition", "value": f"{gain:.4g}"},
         ]
-    for name in store.survey.scores[:SCORES]:
+    said = {f"{kind}_{target}" for kind in RANKED} if found else set()
+    for name in [name for name in store.survey.scores if name not in said][:SCORES]:
         found.append({"name": name, "value": f"{float(store.values(name, target).array[row]):.4g}"})
     return found
 

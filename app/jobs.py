@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO, cast
 
 #: Seconds between asking a command to stop and ending it.
 PATIENCE = 1.0
@@ -186,10 +187,10 @@ class Jobs:
             )
             self._jobs[job.number] = replace(job, state="running", started=time.time())
         self._on_change()
-        for line in process.stderr:
-            self._read(job.number, line, words)
+        with cast(IO[str], process.stderr) as spoken:
+            for line in spoken:
+                self._read(job.number, line, words)
         status = process.wait()
-        process.stderr.close()
         with self._lock:
             self._process = None
             job = self._jobs[job.number]

@@ -80,8 +80,16 @@ class Labelling:
         except UserError as error:
             return self._failed(error)
 
-    def label_later(self, rows, value: str, background: Background, done: Callable[[Outcome], None], *,
-                    view: dict | None = None, target: str | None = None) -> None:
+    def label_later(
+        self,
+        rows,
+        value: str,
+        background: Background,
+        done: Callable[[Outcome], None],
+        *,
+        view: dict | None = None,
+        target: str | None = None,
+    ) -> None:
         """Like `label`, in the session's thread; ``done(outcome)`` is called on the event loop."""
         self._later += 1
         try:
@@ -89,8 +97,9 @@ class Labelling:
         except UserError as error:
             done(self._failed(error))
             return
-        background.run(f"label {self._later}", write, lambda rows: done(Outcome(rows)),
-                       lambda error: done(self._failed(error)))
+        background.run(
+            f"label {self._later}", write, lambda rows: done(Outcome(rows)), lambda error: done(self._failed(error))
+        )
 
     def undo(self) -> Outcome:
         """Take back the session's last verdict on the current target, one object or a whole selection."""
@@ -115,8 +124,9 @@ class Labelling:
             try:
                 self.store.label(rows, value, **options)
             except OSError as error:
-                raise UserError(f"the label could not be written ({error})",
-                                "free some space, then label it again") from error
+                raise UserError(
+                    f"the label could not be written ({error})", "free some space, then label it again"
+                ) from error
             return rows
 
         return write
@@ -130,8 +140,10 @@ class Labelling:
         if rows.size == 0:
             raise UserError("there is no object to label", "click one, or select some on the map")
         if rows.size > MOST:
-            raise UserError(f"{rows.size:,} objects are too many to label at once",
-                            f"select at most {MOST:,} and look at them first")
+            raise UserError(
+                f"{rows.size:,} objects are too many to label at once",
+                f"select at most {MOST:,} and look at them first",
+            )
         if rows.min() < 0 or rows.max() >= self.store.n:
             raise UserError("the object is not in this survey", "reload the page")
         return rows

@@ -81,8 +81,10 @@ def portrait(survey: Survey, row: int, *, stretch: Stretch = DEFAULT) -> Portrai
     calibration = Calibration.of(survey.header["pixels"], len(cutout))
     bands: tuple[tuple[str, bytes], ...] = ()
     if len(cutout) > 1 and not all(np.array_equal(cutout[0], band, equal_nan=True) for band in cutout[1:]):
-        bands = tuple((name, _one(cutout[b : b + 1], band_calibration(calibration, b), source.science, stretch))
-                      for b, name in enumerate(source.bands))
+        bands = tuple(
+            (name, _one(cutout[b : b + 1], band_calibration(calibration, b), source.science, stretch))
+            for b, name in enumerate(source.bands)
+        )
     colour = _one(cutout, calibration, source.science, stretch)
     return Portrait(width, height, colour, bands, float(1 - np.isfinite(cutout).mean()))
 

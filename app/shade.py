@@ -251,4 +251,5 @@ def ramp(anchors: list[str], steps: int = 256) -> np.ndarray:
 
 def rgb(colour: str) -> tuple[int, int, int]:
     """'#rrggbb' as three numbers 0-255."""
-    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue

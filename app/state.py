@@ -47,7 +47,7 @@ class State(param.Parameterized):
 
     selection = param.Parameter(None, doc="Row numbers of the selected objects, (n,) int64, or None.")
     selection_how = param.Dict({}, doc="How they were chosen: kind ('polygon', 'box', 'query', ...) and its details.")
-    tab = param.Selector(default="selection", objects=list(TABS), doc="What the gallery shows.")
+    tab: param.Selector = param.Selector(default="selection", objects=list(TABS), doc="What the gallery shows.")
     sort = param.String(
         "", doc="Column or score that orders the gallery, '-' in front for descending; empty: as it comes."
     )

@@ -129,7 +129,7 @@ def simulate(
     n, seed, dwarf_fraction, size
         See `generate`: the objects are the same.
     name : str, optional
-        "Simulated survey (…)" if not given.
+        "Simulated survey" if not given.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def simulate(
         return Survey.create(
             path,
             table,
-            name=name or f"Simulated survey ({n:,} objects)",
+            name=name or "Simulated survey",
             pixels=pixels,
             provenance=provenance,
             fill=lambda folder: os.replace(cutouts, folder / cutouts.name),

@@ -270,11 +270,17 @@ def test_a_restored_cursor_is_kept(store):
     assert session.state.cursor == 42
 
 
-@pytest.mark.parametrize("message", [
-    {"type": "label", "row": "x", "value": "yes", "token": 1},
-    {"type": "label", "row": 10**9, "value": "yes", "token": 1},
-    {"type": "tab", "tab": "no such"}, {"type": "nonsense"}, {}, {"type": "similar", "row": None},
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "label", "row": "x", "value": "yes", "token": 1},
+        {"type": "label", "row": 10**9, "value": "yes", "token": 1},
+        {"type": "tab", "tab": "no such"},
+        {"type": "nonsense"},
+        {},
+        {"type": "similar", "row": None},
+    ],
+)
 def test_what_makes_no_sense_is_ignored(session, store, message):
     session.view.grid._handle_msg(message)
     assert store.survey.labels.version == 0 and session.state.tab == "selection"

@@ -107,8 +107,15 @@ def visits():
 def address(visits, tab):
     """Where the page is served."""
     name = uuid.uuid4().hex
-    server = pn.serve({"/app": lambda: visits[-1].build()}, port=0, address="127.0.0.1", threaded=True, show=False,
-                      server_id=name, websocket_origin="*")
+    server = pn.serve(
+        {"/app": lambda: visits[-1].build()},
+        port=0,
+        address="127.0.0.1",
+        threaded=True,
+        show=False,
+        server_id=name,
+        websocket_origin="*",
+    )
     Session(tab, None).until(lambda: name in pn.state._servers)
     yield f"http://127.0.0.1:{pn.state._servers[name][0].port}/app"
     tab.goto("about:blank")

@@ -122,11 +122,14 @@ def test_positions_read_back_to_within_their_rounding(ra, dec):
     assert "60" not in (text["ra_sexagesimal"][3:5], text["ra_sexagesimal"][6:8], text["dec_sexagesimal"][-5:-3])
 
 
-@pytest.mark.parametrize("ra, dec, ra_text, dec_text", [
-    (0.0, -0.00001, "00ʰ00ᵐ00.00ˢ", "−00°00′00.0″"),
-    (359.9999999, 89.99999, "00ʰ00ᵐ00.00ˢ", "+90°00′00.0″"),
-    (83.63308, 22.0145, "05ʰ34ᵐ31.94ˢ", "+22°00′52.2″"),
-])
+@pytest.mark.parametrize(
+    "ra, dec, ra_text, dec_text",
+    [
+        (0.0, -0.00001, "00ʰ00ᵐ00.00ˢ", "−00°00′00.0″"),
+        (359.9999999, 89.99999, "00ʰ00ᵐ00.00ˢ", "+90°00′00.0″"),
+        (83.63308, 22.0145, "05ʰ34ᵐ31.94ˢ", "+22°00′52.2″"),
+    ],
+)
 def test_positions_as_people_write_them(ra, dec, ra_text, dec_text):
     text = position(ra, dec)
     assert (text["ra_sexagesimal"], text["dec_sexagesimal"]) == (ra_text, dec_text)

@@ -50,11 +50,16 @@ def test_undo_leaves_other_targets_alone(labelling, store):
     assert store.label_codes("dwarf")[1] == 1
 
 
-@pytest.mark.parametrize("rows, value, says", [
-    ([], "yes", "no object"), ([1], "perhaps", "verdict"), ([COUNT], "yes", "not in this survey"),
-    ([-1], "no", "not in"),
-    (np.zeros(MOST + 1, int), "yes", "too many"),
-])
+@pytest.mark.parametrize(
+    "rows, value, says",
+    [
+        ([], "yes", "no object"),
+        ([1], "perhaps", "verdict"),
+        ([COUNT], "yes", "not in this survey"),
+        ([-1], "no", "not in"),
+        (np.zeros(MOST + 1, int), "yes", "too many"),
+    ],
+)
 def test_what_is_refused_is_said_and_nothing_written(labelling, store, rows, value, says):
     outcome = labelling.label(rows, value)
     assert not outcome.good and says in outcome.problem

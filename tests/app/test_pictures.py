@@ -53,8 +53,10 @@ def test_unreadable_says_why(survey):
 
 
 def test_inverting_turns_the_sky_white(survey):
-    plain, inverted = (np.asarray(opened(pictures.portrait(survey, 1, stretch=s).colour)).astype(float)
-                       for s in (DEFAULT, Stretch(invert=True)))
+    plain, inverted = (
+        np.asarray(opened(pictures.portrait(survey, 1, stretch=s).colour)).astype(float)
+        for s in (DEFAULT, Stretch(invert=True))
+    )
     np.testing.assert_allclose(plain + inverted, 255, atol=16)
 
 
@@ -72,10 +74,13 @@ def test_small_pictures_equal_the_thumbnails_path(survey):
     assert found == [encode(drawn[0]), b"", encode(drawn[2])]
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({"softness": 1e9, "gain": -4}, Stretch(softness=pictures.SOFTNESS[1], gain=pictures.GAIN[0])),
-    ({"softness": "x", "gain": float("nan"), "invert": "yes"}, DEFAULT),
-    ({"invert": True, "unknown": 1}, Stretch(invert=True)),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"softness": 1e9, "gain": -4}, Stretch(softness=pictures.SOFTNESS[1], gain=pictures.GAIN[0])),
+        ({"softness": "x", "gain": float("nan"), "invert": "yes"}, DEFAULT),
+        ({"invert": True, "unknown": 1}, Stretch(invert=True)),
+    ],
+)
 def test_settings_stay_within_their_limits(changes, expected):
     assert pictures.set_stretch(DEFAULT, changes) == expected

@@ -28,8 +28,12 @@ def counted(xy: np.ndarray, view: View, weights=None) -> np.ndarray:
     return out
 
 
-VIEWS = [View(-5, -5, 7, 7, 60, 40), View(3.5, 3.5, 4.5, 4.5, 30, 30), View(-0.11, 0.2, 0.13, 0.3, 17, 9),
-         View(20, 20, 21, 21, 8, 8)]
+VIEWS = [
+    View(-5, -5, 7, 7, 60, 40),
+    View(3.5, 3.5, 4.5, 4.5, 30, 30),
+    View(-0.11, 0.2, 0.13, 0.3, 17, 9),
+    View(20, 20, 21, 21, 8, 8),
+]
 
 
 @pytest.mark.parametrize("view", VIEWS)

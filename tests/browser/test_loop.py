@@ -188,7 +188,8 @@ def test_the_whole_loop(page, address, survey):
     visit.tab("Suggestions")
     known = set(log.current(target).rows.tolist())
     visit.until(
-        lambda: (found := visit.tiles()) and found != shown and not known & set(found), "suggestions without labelled ones"
+        lambda: (found := visit.tiles()) and found != shown and not known & set(found),
+        "suggestions without labelled ones",
     )
 
     # export the selection, and read it back
