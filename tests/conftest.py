@@ -9,6 +9,11 @@ import pytest
 SHARED = Path(os.environ.get("SKYSIEVE_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
 
 
+def pytest_collection_modifyitems(items):
+    """Browser tests last: Playwright's greenlets stay in the process and disturb CPython 3.11's parser (`ast.parse`)."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real survey data; the test is skipped where it is not present."""
