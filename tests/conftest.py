@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import chromium
 import pytest
 
 #: Real survey data, beside the checkout. Not part of the repository.
@@ -12,6 +13,15 @@ SHARED = Path(os.environ.get("SKYSIEVE_DATA", Path(__file__).resolve().parents[1
 def pytest_collection_modifyitems(items):
     """Browser tests last: Playwright's greenlets stay in the process and disturb CPython 3.11's parser (`ast.parse`)."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    """The Chromium that is there, without what a headless machine lacks."""
+    path = chromium.find()
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    return {**browser_type_launch_args, "executable_path": path, "args": ["--no-sandbox", "--disable-gpu"]}
 
 
 @pytest.fixture(scope="session")

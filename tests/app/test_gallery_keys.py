@@ -1,9 +1,7 @@
 """Gallery and inspector in a real browser: keys, clicks, what is on disk after them, and nothing from outside."""
 
-import sys
 import time
 import uuid
-from pathlib import Path
 
 import panel as pn
 import pytest
@@ -13,18 +11,7 @@ from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.state import State
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import chromium
-
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args):
-    path = chromium.find()
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    return {**browser_type_launch_args, "executable_path": path, "args": ["--no-sandbox", "--disable-gpu"]}
 
 
 @pytest.fixture(scope="module")

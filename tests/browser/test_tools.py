@@ -4,7 +4,7 @@ import sys
 from functools import partial
 
 import pytest
-from test_loop import ROOT, Visit, browser_type_launch_args, free_port, serve  # noqa: F401
+from visit import Visit, free_port, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 
