@@ -51,6 +51,12 @@ def styles(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
+def script(name: str) -> str:
+    """A script of the app, as text, behind what all of them share (``parts.js``)."""
+    here = Path(__file__).parent
+    return "\n".join((here / part).read_text(encoding="utf-8") for part in ("parts.js", name))
+
+
 class Component(JSComponent):
     """A part of the page drawn by our own script: it takes frames and sends messages.
 

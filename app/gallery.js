@@ -2,39 +2,11 @@
 // Keys that move never label. While a page is on its way keys wait in a queue, so that none labels an object not yet seen.
 
 const CODES = { yes: 1, no: 2, unsure: 3 };
-const VERDICTS = ["", "yes", "no", "unsure", "other"];
-const SIGNS = ["", "✓", "×", "?", "•"];
 const TITLES = { selection: "Selection", suggestions: "Suggestions", similar: "Similar", labelled: "Labelled" };
-const LABEL_KEYS = { y: "yes", n: "no", u: "unsure" };
 const SIZE_KEY = "skysieve.tile";
 const PATIENCE = 4000; // ms until an unconfirmed label is pointed out
 
 const number = (n) => n.toLocaleString("en-US");
-
-function element(tag, className = "", text = "", attributes = {}) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text) made.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
-}
-
-function button(className, text, title, action) {
-  const made = element("button", className, text, { type: "button", title, "aria-label": title });
-  made.addEventListener("click", (event) => { action(event); made.blur(); });
-  return made;
-}
-
-function parse(buffer) {
-  const bytes = buffer instanceof ArrayBuffer ? new Uint8Array(buffer)
-    : new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength);
-  if (bytes.length < 4) return null;
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-  let start = 4 + length;
-  const pictures = header.sizes.map((size) => bytes.subarray(start, (start += size)));
-  return { header, pictures };
-}
 
 // Whether a key belongs to something else: a field, an open menu, or a button that Enter or space would press.
 function taken(event) {

@@ -18,7 +18,7 @@ import param
 
 from app import tabs
 from app.background import Background
-from app.frames import Component, pack, styles
+from app.frames import Component, pack, script, styles
 from app.labelling import Labelling
 from app.listing import PAGE, Listing
 from app.pictures import small_pictures
@@ -41,7 +41,7 @@ class GalleryGrid(Component):
 
     ahead = param.Bytes(b"", doc="Pictures of the next page; see `app.frames.pack`.")
 
-    _esm = "gallery.js"
+    _esm = script("gallery.js")
     _stylesheets = [styles("gallery.css")]  # noqa: RUF012 (Panel's class attribute)
 
 

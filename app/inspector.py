@@ -17,7 +17,7 @@ import param
 
 from app import pictures
 from app.background import Background
-from app.frames import Component, pack, styles
+from app.frames import Component, pack, script, styles
 from app.labelling import Labelling
 from app.ranking import RANKED
 from app.state import State
@@ -36,7 +36,7 @@ class InspectorDrawer(Component):
     picture = param.Bytes(b"", doc="The object in colour and by band; see `app.frames.pack`.")
     near = param.Bytes(b"", doc="Its neighbours.")
 
-    _esm = "inspector.js"
+    _esm = script("inspector.js")
     _stylesheets = [styles("inspector.css")]  # noqa: RUF012 (Panel's class attribute)
 
 
