@@ -93,7 +93,7 @@ def layout(args, progress: Progress) -> Outcome:
 
 def train(args, progress: Progress) -> Outcome:
     """Train the encoder that ships with the product, by its documented recipe."""
-    from engine.encoders.train import train as run
+    from engine.training.base import train as run
 
     weights = run(args.data, args.out, steps=args.steps, seed=args.seed, progress=progress)
     return {"weights": str(weights)}, f"Wrote {weights}."

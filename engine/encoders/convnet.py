@@ -26,15 +26,11 @@ from torch import nn
 
 from engine import files
 from engine.data.stretch import Calibration, three_channels
+from engine.encoders.scaling import CEILING, PICTURE_SCALE, SCIENCE_SCALE, border_median
 from engine.errors import UserError
 
 #: Folder of the weights that ship, beside the packages in the checkout.
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
-#: asinh(10⁶) / 4 = 3.6: the network's inputs stay of order one.
-SCIENCE_SCALE = 4.0
-PICTURE_SCALE = 2.0
-#: Largest signal-to-noise of a pixel that is told from a larger one; keeps sums of squares finite in float32.
-CEILING = 1e6
 #: Largest value kept in a float16 vector.
 HALF_MAX = 6e4
 
@@ -63,18 +59,9 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
         )
         flux = ((flux - background) / noise).clamp(-CEILING, CEILING)
     else:
-        flux = (flux - _border_median(flux)) / 255
+        flux = (flux - border_median(flux)) / 255
     folded = three_channels(flux.numpy())
     return np.ascontiguousarray(folded[:, ::-1]) if science else folded
-
-
-def _border_median(pictures: torch.Tensor) -> torch.Tensor:
-    """Median of the outer eighth on every side, (B, C, 1, 1): each picture was stretched alone and has its own sky."""
-    side = pictures.shape[-1]
-    width = max(1, side // 8)
-    border = torch.ones(side, side, dtype=torch.bool)
-    border[width:-width, width:-width] = side < 3
-    return torch.nan_to_num(pictures[:, :, border].nanmedian(dim=2).values)[:, :, None, None]
 
 
 def scale(linear: torch.Tensor, science: torch.Tensor | bool) -> torch.Tensor:

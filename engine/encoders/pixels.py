@@ -14,7 +14,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from engine.data.stretch import Calibration
-from engine.encoders.convnet import CEILING
+from engine.encoders.scaling import CEILING
 
 #: Cutouts the components are fitted on, and the most numbers held for it (many bands: fewer cutouts).
 SAMPLE, SAMPLE_VALUES = 5000, 1 << 26

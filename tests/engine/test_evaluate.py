@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.encoders.evaluate import few_labels, probe, purity
+from engine.training.evaluate import few_labels, probe, purity
 
 
 def points(apart: float, *, count: int = 400, rare: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.encoders import augment, train
 from engine.encoders.convnet import Convnet
-from engine.encoders.examples import Examples, held_out, picture_sets, simulated
 from engine.errors import UserError
+from engine.training import augment, base
+from engine.training.examples import Examples, held_out, picture_sets, simulated
 
 SETTINGS = {"widths": (8, 16), "blocks": (1, 1), "dimension": 16, "size": 32}
 
@@ -89,13 +89,13 @@ def slow_vicreg(first: np.ndarray, second: np.ndarray) -> float:
                 if i != j:
                     c = sum((view[k, i] - mean[i]) * (view[k, j] - mean[j]) for k in range(n)) / (n - 1)
                     covariance += c**2 / d
-    return train.VICREG[0] * invariance + train.VICREG[1] * variance + train.VICREG[2] * covariance
+    return base.VICREG[0] * invariance + base.VICREG[1] * variance + base.VICREG[2] * covariance
 
 
 @pytest.mark.parametrize("n, d", [(2, 2), (7, 3), (12, 5)])
 def test_vicreg_equals_its_loops(n, d):
     first, second = torch.randn(2, n, d, generator=generator(), dtype=torch.float64) * 0.7
-    assert train.vicreg(first, second).item() == pytest.approx(slow_vicreg(first.numpy(), second.numpy()))
+    assert base.vicreg(first, second).item() == pytest.approx(slow_vicreg(first.numpy(), second.numpy()))
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_vicreg_equals_its_loops(n, d):
 )
 def test_unknown_targets_do_not_count(name, target):
     given = torch.randn(4, 3 if name == "class" else 1, generator=generator())
-    assert train.target_loss(name, given, target).item() == pytest.approx(
-        train.target_loss(name, given[::2], target[::2]).item()
+    assert base.target_loss(name, given, target).item() == pytest.approx(
+        base.target_loss(name, given[::2], target[::2]).item()
     )
-    assert train.target_loss(name, given[1::2], target[1::2]).item() == 0
+    assert base.target_loss(name, given[1::2], target[1::2]).item() == 0
 
 
 # -- the loop -------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_unknown_targets_do_not_count(name, target):
 
 def test_a_few_steps_lower_the_loss_and_the_same_seed_gives_the_same_weights():
     sets = [blobs(200), Examples("plain", blobs(60, seed=1).pixels, False, {})]
-    runs = [train.fit(sets, [24, 8], steps=30, settings=SETTINGS, seed=seed) for seed in (3, 3, 4)]
+    runs = [base.fit(sets, [24, 8], steps=30, settings=SETTINGS, seed=seed) for seed in (3, 3, 4)]
     losses = runs[0].losses
     assert losses[-1]["total"] < 0.8 * losses[0]["total"] and losses[-1]["class"] < losses[0]["class"]
     states = [run.network.state_dict() for run in runs]
@@ -130,13 +130,13 @@ def test_a_few_steps_lower_the_loss_and_the_same_seed_gives_the_same_weights():
 def test_training_leaves_the_global_random_state_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    train.fit([blobs(40)], [8], steps=2, settings=SETTINGS)
+    base.fit([blobs(40)], [8], steps=2, settings=SETTINGS)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_what_is_saved_encodes_as_what_was_trained(tmp_path):
-    trained = train.fit([blobs(80)], [16], steps=10, settings=SETTINGS)
-    train.save_encoder(trained, tmp_path, "small", {"network": SETTINGS})
+    trained = base.fit([blobs(80)], [16], steps=10, settings=SETTINGS)
+    base.save_encoder(trained, tmp_path, "small", {"network": SETTINGS})
     encoder = Convnet("small", assets=tmp_path)
     batch = torch.randn(5, 4, 32, 32, generator=generator())
     with torch.inference_mode():
@@ -145,9 +145,9 @@ def test_what_is_saved_encodes_as_what_was_trained(tmp_path):
 
 
 def test_simulated_examples_come_as_flux_and_as_pictures():
-    flux, pictures = simulated(60, seed=3, size=64, dwarf_fraction=0.1, classes=train.CLASSES)
+    flux, pictures = simulated(60, seed=3, size=64, dwarf_fraction=0.1, classes=base.CLASSES)
     assert flux.science and not pictures.science and len(flux) == len(pictures) == 60
-    assert (flux.targets["class"] == train.CLASSES.index("dwarf")).sum() == 6
+    assert (flux.targets["class"] == base.CLASSES.index("dwarf")).sum() == 6
     assert "quantities" not in pictures.targets
     assert pictures.pixels.abs().nan_to_num().max() <= 1 and flux.pixels.abs().nan_to_num().max() > 5
 
@@ -160,13 +160,13 @@ def test_one_object_in_five_is_held_out_for_ever():
 
 def test_unknown_recipes_and_empty_folders_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"no recipe 'other'.*skysieve-base"):
-        train.train([], tmp_path, recipe="other")
+        base.train([], tmp_path, recipe="other")
     with pytest.raises(UserError, match="none of the training sets"):
         picture_sets([tmp_path], size=64)
 
 
 def test_the_recipe_runs_on_real_pictures(shared_data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "BASE", SETTINGS | {"size": 64})
-    written = train.train([shared_data / "star_galaxy"], tmp_path, steps=2, objects=60)
+    monkeypatch.setattr(base, "BASE", SETTINGS | {"size": 64})
+    written = base.train([shared_data / "star_galaxy"], tmp_path, steps=2, objects=60)
     encoder = Convnet("skysieve-base", assets=written.parent)
     assert encoder.card["data"]["star_galaxy"] > 3000 and encoder.dimension == 16

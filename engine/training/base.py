@@ -1,7 +1,7 @@
 """Training of ``skysieve-base``: one network, several teachers.
 
-Every step takes cutouts of every set (`engine.encoders.examples`), every second one in two views: only turned, and
-disturbed as well (`engine.encoders.augment`). One linear layer a target reads the vector v, so what the targets need
+Every step takes cutouts of every set (`engine.training.examples`), every second one in two views: only turned, and
+disturbed as well (`engine.training.augment`). One linear layer a target reads the vector v, so what the targets need
 lies along straight lines in it:
 
     L = Σ_targets w · L_target(v)  +  w · VICReg(p(v₁), p(v₂))
@@ -29,11 +29,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from engine import device as devices
 from engine import files
-from engine.encoders import augment
 from engine.encoders.convnet import Network, has_bfloat16, scale
-from engine.encoders.examples import Examples
 from engine.errors import UserError
 from engine.jobs import Progress, silent
+from engine.training import augment
+from engine.training.examples import Examples
 
 #: Weight of each target's loss, and how many numbers its linear layer gives where that is not read off the examples.
 WEIGHTS = {"class": 1.0, "quantities": 1.0, "votes": 1.0, "star": 0.3, "invariance": 0.04}
@@ -308,7 +308,7 @@ def skysieve_base(
     Parameters
     ----------
     data : folders
-        Hold, or are, any of `engine.encoders.examples.PICTURE_SETS`; none for simulated objects alone.
+        Hold, or are, any of `engine.training.examples.PICTURE_SETS`; none for simulated objects alone.
     out : folder
         Gets ``skysieve-base.safetensors`` and ``skysieve-base.json``.
     objects : int
@@ -318,8 +318,8 @@ def skysieve_base(
     -------
     path of the weights
     """
-    from engine.encoders.examples import picture_sets, simulated
     from engine.survey import version
+    from engine.training.examples import picture_sets, simulated
 
     sets = simulated(
         objects, seed=SIMULATED_SEED, size=SIZE, dwarf_fraction=DWARFS, classes=CLASSES, progress=progress

@@ -3,7 +3,7 @@
 All of it is read off the 40 leading principal components, what every model of the product sees: a logistic probe
 (average precision, area under the ROC curve, accuracy from few labels) and the purity of the nearest neighbours.
 
-Run ``python -m engine.encoders.evaluate DATA``: prints the table of ``docs/skysieve-base.md``.
+Run ``python -m engine.training.evaluate DATA``: prints the table of ``docs/skysieve-base.md``.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from engine.data.cutouts import resample_batch
 from engine.data.simulate import generate
 from engine.data.stretch import Calibration, calibrate
 from engine.encoders import ENCODERS, Encoder, load
-from engine.encoders.examples import CALIBRATION_SAMPLE, PICTURES, held_out, read_pictures
 from engine.maps.components import standard_components
+from engine.training.examples import CALIBRATION_SAMPLE, PICTURES, held_out, read_pictures
 
 #: Seed of the simulated objects of the evaluation; training uses seeds of 1000 and more.
 EVALUATION_SEED = 911

@@ -1,0 +1,61 @@
+"""The scale of a network's input: pixels of any survey brought to numbers of order one, NaN where missing.
+
+    science    asinh(max((flux − sky) / noise, −3)) / 4      signal-to-noise survives, over six decades
+    pictures   2 (value − sky) / 255                         with the sky of each picture's own border
+
+Sky and noise are the survey's own (`engine.data.stretch.Calibration`), so that one network serves surveys of other
+units and depths. Clipping below −3 is that of sky_embeddings; the asinh is ours and can be left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from engine.data.stretch import Calibration
+
+#: Faintest pixel that is told from a fainter one, in units of the sky's noise.
+FLOOR = -3.0
+#: Brightest, likewise; keeps sums of squares finite in float32. asinh(10⁶) / 4 = 3.6.
+CEILING = 1e6
+SCIENCE_SCALE = 4.0
+PICTURE_SCALE = 2.0
+
+
+def scaled(pixels: np.ndarray, calibration: Calibration, science: bool, *, asinh: bool = True) -> torch.Tensor:
+    """Bring cutouts to a network's scale, every band by itself.
+
+    Parameters
+    ----------
+    pixels : (B, C, S, S) float32
+        In the units of the survey, NaN (or infinite) where missing.
+    calibration : Calibration
+        Of that survey, C bands.
+    science : bool
+        Linear flux, or pictures of 0-255.
+    asinh : bool
+        False keeps science pixels linear, divided by `SCIENCE_SCALE` · 25 (a signal-to-noise of 100 becomes one).
+
+    Returns
+    -------
+    (B, C, S, S) float32
+        NaN where missing.
+    """
+    values = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
+    values = torch.where(torch.isfinite(values), values, torch.nan)
+    if not science:
+        return (values - border_median(values)) * (PICTURE_SCALE / 255)
+    background, noise = (
+        torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (calibration.background, calibration.noise)
+    )
+    signal = ((values - background) / noise).clamp(FLOOR, CEILING)
+    return torch.asinh(signal) / SCIENCE_SCALE if asinh else signal / (25 * SCIENCE_SCALE)
+
+
+def border_median(pictures: torch.Tensor) -> torch.Tensor:
+    """Median of the outer eighth on every side, (B, C, 1, 1): each picture was stretched alone and has its own sky."""
+    side = pictures.shape[-1]
+    width = max(1, side // 8)
+    border = torch.ones(side, side, dtype=torch.bool)
+    border[width:-width, width:-width] = side < 3
+    return torch.nan_to_num(pictures[:, :, border].nanmedian(dim=2).values)[:, :, None, None]
