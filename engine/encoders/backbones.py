@@ -14,12 +14,14 @@ from torch import nn
 
 from engine.errors import UserError
 
-#: name → "module:factory"; a factory is called with (bands, size) and returns a `Backbone`.
+#: name → "module:factory"; a factory is called with (bands, size, **settings) and returns a `Backbone`.
 BACKBONES = {
     "vit-tiny": "engine.encoders.vit:tiny",
     "vit-small": "engine.encoders.vit:small",
     "convnet": "engine.encoders.resnet:convnet",
 }
+#: How a vector is made of the tokens: all of them, or those around the centre.
+POOLINGS = ("mean", "centre")
 
 
 class Backbone(nn.Module):
@@ -28,8 +30,8 @@ class Backbone(nn.Module):
     Attributes
     ----------
     settings : dict
-        JSON-able; ``backbone`` (a key of `BACKBONES`), ``bands`` (their number, C), ``size`` (S) and what else
-        `restore` needs to build the same network again.
+        JSON-able; ``backbone`` (a key of `BACKBONES`), ``bands`` (their number, C), ``size`` (S), ``pooling`` and the
+        network's shape: what `restore` needs to build the same network again.
     bands, size, dimension : int
         C, S, and the length D of the vectors.
     patch : int
@@ -42,9 +44,11 @@ class Backbone(nn.Module):
     dimension: int
     patch: int
 
-    def __init__(self, bands: int, size: int):
+    def __init__(self, bands: int, size: int, *, pooling: str = "mean"):
         super().__init__()
-        self.bands, self.size = bands, size
+        if pooling not in POOLINGS:
+            raise UserError(f"there is no pooling {pooling!r}", f"choose one of: {', '.join(POOLINGS)}")
+        self.bands, self.size, self.pooling = bands, size, pooling
         self.fill = nn.Parameter(torch.zeros(bands))
 
     def filled(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -56,7 +60,14 @@ class Backbone(nn.Module):
         """(B, C, S, S) with NaN → (B, T, W): one token a patch, row by row, T = (S / patch)²."""
 
     def pooled(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, T, W) → (B, D): the mean of the tokens."""
+        """(B, T, W) → (B, D): the mean of the tokens, or of the four around the centre, where the object is (nine, if
+        their number a side is odd).
+        """
+        if self.pooling == "centre":
+            side = self.size // self.patch
+            count = min(2 + side % 2, side)
+            middle = slice((side - count) // 2, (side + count) // 2)
+            tokens = tokens.unflatten(1, (side, side))[:, middle, middle].flatten(1, 2)
         return tokens.mean(dim=1)
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -70,8 +81,9 @@ class Backbone(nn.Module):
         """
 
 
-def make(name: str, *, bands: int, size: int) -> Backbone:
-    """A fresh backbone by name, its weights from torch's own generator.
+def make(name: str, *, bands: int, size: int, **settings) -> Backbone:
+    """A fresh backbone by name, its weights from torch's own generator; `settings` differ from the factory's own, as
+    ``pooling="centre"``.
 
     Raises
     ------
@@ -81,9 +93,25 @@ def make(name: str, *, bands: int, size: int) -> Backbone:
     if name not in BACKBONES:
         raise UserError(f"there is no backbone {name!r}", f"choose one of: {', '.join(BACKBONES)}")
     module, factory = BACKBONES[name].split(":")
-    return getattr(import_module(module), factory)(bands, size)
+    return getattr(import_module(module), factory)(bands, size, **settings)
+
+
+def check_size(size: int, patch: int) -> None:
+    """Refuse a size that is no whole number of patches.
+
+    Raises
+    ------
+    UserError
+        Naming the nearest sizes that are.
+    """
+    below = size // patch * patch
+    if below != size or not below:
+        nearest = f"{below} or {below + patch}" if below else f"{patch}"
+        raise UserError(
+            f"cutouts of {size} pixels are no whole number of patches of {patch}", f"choose {nearest} pixels"
+        )
 
 
 def restore(settings: dict) -> Backbone:
     """The backbone that `Backbone.settings` describes, with fresh weights."""
-    return make(settings["backbone"], bands=settings["bands"], size=settings["size"])
+    return make(settings["backbone"], **{key: value for key, value in settings.items() if key != "backbone"})
