@@ -138,7 +138,12 @@ class InspectorView:
         def work():
             from engine.search.similar import similar
 
-            rows, score = similar(self.store.survey, np.array([row], np.int64), top=NEIGHBOURS)
+            rows, score = similar(
+                self.store.survey,
+                np.array([row], np.int64),
+                top=NEIGHBOURS,
+                representation=self.store.representation,
+            )
             rows = np.asarray(rows, np.int64)
             return rows, np.asarray(score), self.store.ids(rows), self.store.thumbnails(rows)
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-#: Seconds between asking a command to stop and ending it.
+#: Seconds between asking a command to stop and ending it; a training ends its step and writes a checkpoint.
 PATIENCE = 1.0
+PATIENT = {"train": 30.0, "finetune": 30.0}
 #: Lines of a command's last words that are kept.
 KEPT_LINES = 40
 #: Finished jobs that are remembered.
@@ -145,16 +146,18 @@ class Jobs:
             self._jobs[number] = replace(job, state="cancelled")
             process = self._process if number == self._running else None
         if process is not None:
-            threading.Thread(target=_end, args=(process,), daemon=True).start()
+            patience = PATIENT.get(job.arguments[0], PATIENCE)
+            threading.Thread(target=_end, args=(process, patience), daemon=True).start()
         self._on_change()
 
     def stop(self) -> None:
         """End what runs and empty the queue: the server is going down."""
         with self._lock:
             process = self._process
+            job = self._jobs.get(self._running) if self._running is not None else None
             self._jobs = {n: j if j.over else replace(j, state="cancelled") for n, j in self._jobs.items()}
         if process is not None:
-            _end(process)
+            _end(process, PATIENT.get(job.arguments[0], PATIENCE) if job is not None else PATIENCE)
 
     # -- the jobs' thread ----------------------------------------------------------------------------------------------
 
@@ -242,15 +245,15 @@ def _last_words(words: Sequence[str], status: int) -> str:
         return spoken[-1]
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Ask a process group to stop; end it if it does not within `PATIENCE`."""
+def _end(process: subprocess.Popen, patience: float = PATIENCE) -> None:
+    """Ask a process group to stop; end it if it does not within `patience` seconds."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, how)
         except ProcessLookupError:
             return
         try:
-            process.wait(PATIENCE)
+            process.wait(patience)
             return
         except subprocess.TimeoutExpired:
             continue

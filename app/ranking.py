@@ -53,6 +53,16 @@ class Rankings:
         self._fitter = Latest("skysieve-fit")
         self._interests: dict[str, Interest] = {}
         self._rankings: dict[str, Ranking] = {}
+        self._representation: str | None = None
+
+    def use(self, representation: str | None) -> None:
+        """Learn from another representation (None: the newest), beginning with the targets that have a ranking."""
+        with self._lock:
+            self._representation = representation
+            self._interests.clear()
+            targets = list(self._rankings)
+        for target in targets:
+            self.rerank(target)
 
     def ranking(self, target: str) -> Ranking | None:
         """The newest ranking, or None (one is then being made: wait for 'ranking')."""
@@ -89,9 +99,11 @@ class Rankings:
         """The active-learning loop of a target, made on the first call: seconds for a large survey, so in a thread."""
         found = self._interests.get(target)
         if found is None:
-            found = self._survey.interest(target)
+            wanted = self._representation
+            found = self._survey.interest(target, representation=wanted)
             with self._lock:
-                found = self._interests.setdefault(target, found)
+                if wanted == self._representation:  # else it was changed meanwhile, and is ranked anew
+                    found = self._interests.setdefault(target, found)
         return found
 
     def clear(self) -> None:

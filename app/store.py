@@ -22,6 +22,7 @@ from app.columns import Columns, Values
 from app.jobs import Jobs
 from app.layouts import Layouts, Placed
 from app.ranking import RANKED, Ranking, Rankings
+from app.runs import Runs
 from app.thumbs import Thumbs
 from engine.errors import UserError
 from engine.survey import Survey
@@ -36,6 +37,8 @@ class Store:
         self.changes = Changes()
         self.codes = LabelCodes(self.survey)
         self.rankings = Rankings(self.survey, self.codes, self.changes)
+        self.runs = Runs(self.survey.path / "models")
+        self._chosen: str | None = None
         self.jobs = Jobs(self.survey.path, on_change=partial(self.publish, "jobs"), on_done=self._job_done)
         self._layouts = Layouts(self.survey)
         self._columns = Columns(self.survey)
@@ -61,6 +64,33 @@ class Store:
             self.publish(kind)
         if command == "layout" and self.layouts():
             self.prepare(self.layouts()[0])
+
+    # -- representations -----------------------------------------------------------------------------------------------
+
+    @property
+    def representation(self) -> str | None:
+        """The representation that searches and learns, and that layouts are made of: the one chosen, else the newest."""
+        names = self.survey.representations
+        return self._chosen if self._chosen in names else (names[0] if names else None)
+
+    def use(self, representation: str) -> None:
+        """Search and learn by another representation from now on; subscribers hear ('representation', name).
+
+        Raises
+        ------
+        UserError
+            If there is no such representation.
+        """
+        names = self.survey.representations
+        if representation not in names:
+            raise UserError(
+                f"there is no representation {representation!r}", f"choose one of: {', '.join(names) or 'none yet'}"
+            )
+        if representation != self.representation:
+            self._chosen = representation
+            self.rankings.use(representation)
+        self._chosen = representation
+        self.publish("representation", representation)
 
     # -- layouts -------------------------------------------------------------------------------------------------------
 
@@ -144,7 +174,6 @@ class Store:
             If the log cannot be written.
         """
         rows = np.asarray(rows, np.int64)
-        names = self.survey.representations
         self.survey.labels.add(
             rows,
             target,
@@ -152,7 +181,7 @@ class Store:
             ids=self.ids(rows),
             user=user,
             view=view,
-            representation=names[0] if names else None,
+            representation=self.representation,
             layout=(view or {}).get("layout"),
         )
         self._labelled(target)

@@ -193,7 +193,7 @@ def _similar(store, wanted: Wanted) -> Listed:
     query = wanted.query
     if query is None or len(query) == 0:
         return _nothing("More like one object", "Click an object and press s: the objects most like it appear here.")
-    rows, score = similar(store.survey, query, top=SIMILAR)
+    rows, score = similar(store.survey, query, top=SIMILAR, representation=store.representation)
     rows = np.asarray(rows, np.int64)
     return Listed(Listing(rows), dict(zip(rows.tolist(), np.asarray(score, np.float64).tolist())))
 
