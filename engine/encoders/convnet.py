@@ -26,6 +26,7 @@ from torch import nn
 
 from engine import files
 from engine.data.stretch import Calibration, three_channels
+from engine.encoders import Card, parameters
 from engine.encoders.scaling import CEILING, PICTURE_SCALE, SCIENCE_SCALE, border_median
 from engine.errors import UserError
 
@@ -180,6 +181,8 @@ class Convnet:
 
     sample = 0
     dtype = np.dtype(np.float16)
+    bands = None
+    normalisation = "asinh of signal-to-noise, or value / 255 for pictures, the sky at zero; bands folded into three"
 
     def __init__(self, name: str, *, assets: Path | None = None):
         folder = ASSETS if assets is None else Path(assets)
@@ -191,6 +194,7 @@ class Convnet:
             )
         self.name = name
         self.card = files.read_json(settings)
+        self.licence, self.trained_on = self.card["licence"], ", ".join(self.card["data"])
         network = self.card["network"]
         self.size, self.dimension = network["size"], network["dimension"]
         self.network = Network(
@@ -250,3 +254,12 @@ def has_bfloat16(device: torch.device) -> bool:
 def skysieve_base() -> Convnet:
     """The encoder that ships."""
     return Convnet("skysieve-base")
+
+
+def card() -> Card:
+    """What is known of the encoder that ships, without its weights."""
+    facts = files.read_json(ASSETS / "skysieve-base.json")
+    network, count = facts["network"], parameters(ASSETS / "skysieve-base.safetensors")
+    data = ", ".join(facts["data"])
+    size, dimension = network["size"], network["dimension"]
+    return Card(facts["name"], size, dimension, count, Convnet.bands, Convnet.normalisation, facts["licence"], data)

@@ -14,6 +14,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from engine.data.stretch import Calibration
+from engine.encoders import Card
 from engine.encoders.scaling import CEILING
 
 #: Cutouts the components are fitted on, and the most numbers held for it (many bands: fewer cutouts).
@@ -32,6 +33,10 @@ class Pixels:
     size = SIZE
     sample = SAMPLE
     dtype = np.dtype(np.float32)
+    bands = None
+    normalisation = "asinh of signal-to-noise, or value / 255 for pictures"
+    licence = "BSD-3-Clause"
+    trained_on = "the survey itself"
 
     def __init__(self):
         self.mean = torch.zeros(0)
@@ -84,3 +89,8 @@ class Pixels:
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, F) → (B, k) float32."""
         return (batch.to(self.mean.device) - self.mean) @ self.axes.T
+
+
+def card() -> Card:
+    """What is known of it before it is fitted."""
+    return Card(Pixels.name, SIZE, COMPONENTS, 0, Pixels.bands, Pixels.normalisation, Pixels.licence, Pixels.trained_on)
