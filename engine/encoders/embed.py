@@ -35,7 +35,7 @@ from engine import files
 from engine.data import thumbnails as thumbs
 from engine.data.cutouts import CutoutSource, Unreadable, read_batch
 from engine.data.stretch import Calibration, to_rgb
-from engine.encoders import Encoder, load
+from engine.encoders import Encoder, check_bands, load
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
@@ -48,6 +48,8 @@ BATCH = {"cpu": 128, "cuda": 1024, "mps": 512}
 READ = 64
 #: Threads that read ahead.
 READERS = min(4, os.cpu_count() or 1)
+#: Why an object that was read has no vector.
+NOT_FINITE = "the encoder gives no finite vector of it"
 #: Unreadable objects named in problems.json.
 PROBLEMS_NAMED = 100
 
@@ -58,6 +60,7 @@ def embed(
     *,
     device: str | None = None,
     batch_size: int | None = None,
+    size: int | None = None,
     name: str | None = None,
     thumbnails: bool = True,
     progress: Progress = silent,
@@ -70,11 +73,13 @@ def embed(
     ----------
     survey : Survey
     encoder : str
-        A key of `engine.encoders.ENCODERS`.
+        As `engine.encoders.load` takes it: a registered name, one trained on this survey, hf:…, timm:…, a file.
     device : {"cuda", "mps", "cpu"}, optional
         The best one present if not given.
     batch_size : int, optional
         Cutouts through the network at once.
+    size : int, optional
+        Pixels a side, for a foreign network that takes several.
     name : str, optional
         Name of the representation; the encoder's if not given.
     thumbnails : bool
@@ -88,14 +93,17 @@ def embed(
     Raises
     ------
     UserError
-        If the encoder or device is unknown, the name is taken by another encoder, or no object can be read.
+        If the encoder or device is unknown, it cannot take the survey's bands, the name is taken by another encoder, or
+        no object can be read.
     """
     from engine.survey import check_name
 
     started = time.monotonic()
     place = devices.choose(device)
-    network = load(encoder).to(place)
-    folder = survey.path / "representations" / check_name(name or encoder)
+    network = load(encoder, models=survey.path / "models", size=size)
+    check_bands(network, survey.bands)
+    network.to(place)
+    folder = survey.path / "representations" / check_name(name or network.name)
     finished = _finished(folder, network)
     if finished and (not thumbnails or survey.thumbnails.complete):
         return survey.representation(folder.name)
@@ -122,6 +130,18 @@ def embed(
         results={"embedded": done, "rate": round(done / seconds, 1)},
     )
     return survey.representation(folder.name)
+
+
+def draw_thumbnails(survey: Survey, *, progress: Progress = silent) -> None:
+    """Make the thumbnails that are missing, and nothing else: for vectors that came from elsewhere."""
+    if survey.thumbnails.complete:
+        return
+    calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
+    unused = load("pixels")  # the pass wants an encoder; this one has no weights to load
+    settings = {"batch": BATCH["cpu"]}
+    run = _Pass(survey, unused, calibration, survey.thumbnails.folder, settings, vectors=False, thumbnails=True)
+    with _terminable():
+        run.go(progress)
 
 
 def _finished(folder: Path, encoder: Encoder) -> bool:
@@ -309,8 +329,9 @@ class _Pass:
                 vectors: list[np.ndarray] = []
                 for batch in islice(batches, -(-self._length(shard) // self.settings["batch"])):
                     if batch.prepared is not None:
-                        vectors.append(self._encode(batch.prepared, batch.readable))
-                    read.append(replace(batch, prepared=None))
+                        part, batch = self._encode(batch, batch.prepared)
+                        vectors.append(part)
+                    read.append(batch)
                     done += len(batch.rows)
                     progress(done, count, "embedding")
                 self._keep(shard, read, vectors)
@@ -338,10 +359,18 @@ class _Pass:
                 rows = np.arange(first, min(first + size, stop))
                 yield partial(_read, source, rows, encoder, self.calibration, wanted)
 
-    def _encode(self, prepared: torch.Tensor, readable: np.ndarray) -> np.ndarray:
-        vectors = self.encoder(prepared).float().cpu().numpy()
+    def _encode(self, batch: _Read, prepared: torch.Tensor) -> tuple[np.ndarray, _Read]:
+        """Vectors of a batch, and the batch without what is no longer needed.
+
+        An object whose vector is not finite, as it is stored, is one that could not be encoded: no representation ever
+        holds a NaN, whatever network someone brings.
+        """
+        vectors = _stored(self.encoder(prepared).float().cpu().numpy(), self.encoder.dtype)
+        finite = np.isfinite(vectors).all(axis=1)
+        problems = {int(row): NOT_FINITE for row in batch.rows[batch.readable & ~finite]} | batch.problems
+        readable = batch.readable & finite
         vectors[~readable] = 0
-        return vectors.astype(self.encoder.dtype)
+        return vectors, replace(batch, prepared=None, readable=readable, problems=problems)
 
     def _keep(self, shard: int, read: list[_Read], vectors: list[np.ndarray]) -> None:
         """Write a shard; its vectors last, since they say that it is complete."""
@@ -352,6 +381,12 @@ class _Pass:
             files.write_json(_problems(self.folder, shard), sorted(problems.items())[:PROBLEMS_NAMED])
             files.write_npy(_valid(self.folder, shard), np.concatenate([r.readable for r in read]))
             files.write_npy(_vectors(self.folder, shard), np.concatenate(vectors))
+
+
+def _stored(vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Vectors as they are kept; what overflows there becomes infinite, and is found out."""
+    with np.errstate(over="ignore"):
+        return vectors.astype(dtype)
 
 
 def _vectors(folder: Path, shard: int) -> Path:
