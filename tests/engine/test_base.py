@@ -1,4 +1,4 @@
-"""Training: augmentations that keep the object, losses against slow twins, a loop that learns and repeats itself."""
+"""Training: losses against slow twins, a loop that learns and repeats itself."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from engine.encoders.convnet import Convnet
 from engine.errors import UserError
-from engine.training import augment, base
+from engine.training import base
 from engine.training.examples import Examples, held_out, picture_sets, simulated
 
 SETTINGS = {"widths": (8, 16), "blocks": (1, 1), "dimension": 16, "size": 32}
@@ -30,47 +30,6 @@ def blobs(count: int, *, seed: int = 0) -> Examples:
         True,
         {"class": torch.from_numpy(large), "quantities": torch.from_numpy(np.log(radius)[:, None]).float()},
     )
-
-
-# -- augmentation ---------------------------------------------------------------------------------------------------
-
-
-def test_turning_moves_pixels_and_keeps_their_values():
-    cutouts = torch.randn(24, 3, 32, 32)
-    cutouts[3, 1, 4:7] = torch.nan
-    turned = augment.turn(cutouts, rng=generator())
-    before, after = (x.nan_to_num(99).flatten(2).sort(dim=2).values for x in (cutouts, turned))
-    assert torch.equal(before, after) and not torch.equal(cutouts.nan_to_num(), turned.nan_to_num())
-
-
-def test_turning_gives_all_eight_orientations():
-    corner = torch.zeros(8, 3, 32, 32)
-    corner[:, :, 10, 12] = 1
-    turned = augment.turn(corner, rng=generator())
-    places = {tuple(torch.nonzero(t[0])[0].tolist()) for t in turned}
-    assert len(places) == 8
-
-
-def test_disturbing_keeps_the_object_in_view_and_missing_pixels_missing():
-    examples = blobs(64)
-    cutouts = examples.pixels.float()
-    cutouts[5] = torch.nan
-    cutouts[6, :, :, :16] = torch.nan
-    science = torch.arange(64) % 2 == 0
-    disturbed = augment.disturb(cutouts, science, rng=generator())
-    assert disturbed.shape == cutouts.shape and disturbed[5].isnan().all()
-    assert 0.3 < disturbed[6].isnan().float().mean() < 0.7
-    others = [k for k in range(64) if k not in (5, 6)]
-    assert torch.isfinite(disturbed[others]).all()
-    inner = disturbed[others][:, :, 8:24, 8:24].mean(dim=(1, 2, 3))
-    rim = disturbed[others][:, :, 0].mean(dim=(1, 2))
-    assert (inner > rim).float().mean() > 0.9
-
-
-def test_disturbing_depends_on_the_seed_alone():
-    cutouts, science = torch.randn(16, 3, 32, 32), torch.rand(16) > 0.5
-    first, again, other = (augment.disturb(cutouts, science, rng=generator(s)) for s in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------
