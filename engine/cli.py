@@ -61,7 +61,11 @@ def ingest(args, progress: Progress) -> Outcome:
 def embed(args, progress: Progress) -> Outcome:
     """Turn cutouts into vectors, and make thumbnails in the same pass."""
     survey = Survey.open(args.survey)
-    made = survey.embed(args.encoder, device=args.device, batch_size=args.batch, progress=progress)
+    if args.vectors is not None:
+        return _adopt(survey, args, progress)
+    made = survey.embed(
+        args.encoder, device=args.device, batch_size=args.batch, size=args.size, name=args.name, progress=progress
+    )
     unreadable = int((~made.valid).sum())
     words = f"Representation {made.name!r}: {len(made.vectors):,} vectors of {made.vectors.shape[1]} numbers"
     if unreadable:
@@ -75,6 +79,33 @@ def embed(args, progress: Progress) -> Outcome:
         },
         f"{words}. Next: python -m engine layout {survey.path}",
     )
+
+
+def _adopt(survey: Survey, args, progress: Progress) -> Outcome:
+    """Take vectors from a file instead of making them."""
+    from engine.encoders.embed import draw_thumbnails
+    from engine.encoders.vectors import adopt
+
+    report = adopt(
+        survey, args.vectors, id_column=args.id_column, columns=args.columns, name=args.name, progress=progress
+    )
+    draw_thumbnails(survey, progress=progress)
+    return vars(report), f"{report.text()} Next: python -m engine layout {survey.path}"
+
+
+def encoders(args, progress: Progress) -> Outcome:
+    """List the encoders that can be asked for by name; with a survey, those trained on it as well."""
+    from engine.encoders import cards
+
+    found = cards(Survey.open(args.survey).path / "models" if args.survey else None)
+    rows = [("name", "size", "dimension", "parameters", "bands", "licence", "trained on")]
+    for card in found:
+        bands = "any" if card.bands is None else card.bands if isinstance(card.bands, int) else " ".join(card.bands)
+        size, count = f"{card.size}", f"{card.parameters:,}"
+        rows.append((card.name, size, f"{card.dimension}", count, f"{bands}", card.licence, card.trained_on))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return {"encoders": [vars(card) for card in found]}, "\n".join(lines)
 
 
 def layout(args, progress: Progress) -> Outcome:
@@ -255,9 +286,21 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dry-run", action="store_true", help="say what would happen, write nothing")
 
     command = add(embed)
-    command.add_argument("--encoder", default="skysieve-base", help="skysieve-base, or pixels")
+    command.add_argument(
+        "--encoder",
+        default="skysieve-base",
+        help="one that `encoders` lists, hf:NAME_OR_DIR, timm:NAME_OR_DIR, a .pt or .onnx file, the folder of a training",
+    )
+    command.add_argument("--name", help="what to call the representation (the encoder's name)")
+    command.add_argument("--size", type=_positive, help="pixels a side, for a foreign network that takes several")
+    command.add_argument("--vectors", type=Path, help="take vectors from a file instead: npy, Parquet, CSV, HDF5, FITS")
+    command.add_argument("--id-column", help="with --vectors: its column of ids")
+    command.add_argument("--columns", nargs="+", help="with --vectors: its columns of numbers, such as 'pca_*'")
     command.add_argument("--device", help="cuda, mps or cpu")
     command.add_argument("--batch", type=_positive, help="objects at a time")
+
+    command = add(encoders, survey=False)
+    command.add_argument("survey", type=Path, nargs="?", metavar="SURVEY", help="list those trained on it, too")
 
     command = add(layout)
     command.add_argument("--method", default="umap", help="umap, tsne, pca or columns (umap)")
