@@ -22,6 +22,21 @@ from engine.errors import UserError
 PATCH = 8
 #: Slowest period of the sin-cos positions, as in Vaswani et al. 2017.
 PERIOD = 10_000.0
+#: Most tokens whose pairs a training on a CPU holds in memory, instead of torch's fused attention. Forward and backward,
+#: bfloat16, one core: 49 against 240 ms for 128 cutouts of 64 tokens, 23 against 50 ms for 16 of 196.
+PLAIN_TOKENS = 256
+
+
+def plain_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """softmax(q kᵀ / √w) v in so many words, (B, h, T, w): the same as torch's fused attention, whose backward pass on a
+    CPU takes several times as long.
+    """
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return scores.softmax(dim=-1) @ value
+
+
+def _backward_on_cpu(x: torch.Tensor) -> bool:
+    return x.device.type == "cpu" and x.requires_grad and x.shape[1] <= PLAIN_TOKENS
 
 
 class Block(nn.Module):
@@ -45,7 +60,8 @@ class Block(nn.Module):
     def attend(self, x: torch.Tensor) -> torch.Tensor:
         batch, count, width = x.shape
         query, key, value = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        product = plain_attention if _backward_on_cpu(x) else F.scaled_dot_product_attention
+        mixed = product(query, key, value)
         return self.merge(mixed.transpose(1, 2).reshape(batch, count, width))
 
 
