@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_simmim import batch, rng, toy, with_gaps
+from toys import batch, blobs, rng, with_gaps
 
 from engine.encoders.backbones import make
 from engine.encoders.vit import from_patches, to_patches
@@ -40,7 +40,7 @@ def slow_drawn(mae, pixels, kept):
 @pytest.mark.parametrize("bands", [1, 3, 12])
 def test_the_loss_is_that_of_the_slow_loop(bands):
     mae = made(bands)
-    pixels = with_gaps(toy(6, bands, 32))
+    pixels = with_gaps(blobs(6, bands, 32))
     terms = mae(batch(pixels), rng=rng(), done=0.0)
     patches = to_patches(pixels, 8)
     kept = choose_kept(patches, rng=rng())
@@ -63,18 +63,18 @@ def test_the_loss_is_that_of_the_slow_loop(bands):
 
 @pytest.mark.parametrize("size, expected", [(8, 1), (16, 1), (32, 4), (64, 16)])
 def test_a_quarter_is_kept_each_place_once(size, expected):
-    kept = choose_kept(to_patches(toy(50, 2, size), 8), rng=rng())
+    kept = choose_kept(to_patches(blobs(50, 2, size), 8), rng=rng())
     assert kept.shape == (50, expected)
     assert all(len(set(row)) == expected for row in kept.tolist())
 
 
 def test_patches_without_a_known_pixel_are_dropped_first():
-    pixels = toy(200, 2, 32)
+    pixels = blobs(200, 2, 32)
     pixels[:, :, :16] = torch.nan  # 8 of the 16 patches in both bands
     pixels[:, 0, 16:24] = torch.nan  # 4 more in one band only
     kept = choose_kept(to_patches(pixels, 8), rng=rng())
     assert kept.min() >= 8 and set(kept.flatten().tolist()) == set(range(8, 16))
-    few = toy(3, 1, 32)
+    few = blobs(3, 1, 32)
     few[:, :, :, 8:] = torch.nan
     few[:, :, 8:] = torch.nan  # one known patch, four to keep
     assert (choose_kept(to_patches(few, 8), rng=rng()) == 0).any(dim=1).all()
@@ -82,7 +82,7 @@ def test_patches_without_a_known_pixel_are_dropped_first():
 
 def test_the_network_sees_nothing_of_what_is_dropped():
     mae = made()
-    pixels = with_gaps(toy(6, 3, 32))
+    pixels = with_gaps(blobs(6, 3, 32))
     patches = to_patches(pixels, 8)
     kept = choose_kept(patches, rng=rng())
     other = from_patches(torch.where(dropped(kept, patches)[..., None], 7.0, patches), 8)
@@ -96,14 +96,14 @@ def test_an_empty_cutout_contributes_nothing_and_gradients_are_finite():
     alone.backward()
     assert all(p.grad is None or (p.grad == 0).all() for p in mae.parameters())
     mae.zero_grad()
-    mae(batch(with_gaps(toy(6, 3, 32))), rng=rng(), done=0.0)["loss"].backward()
+    mae(batch(with_gaps(blobs(6, 3, 32))), rng=rng(), done=0.0)["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in mae.parameters())
 
 
 def test_training_lowers_the_loss_below_a_flat_guess():
     torch.manual_seed(0)
     mae = MAE(make("vit-tiny", bands=2, size=32, depth=2))
-    pixels = batch(with_gaps(toy(64, 2, 32)))
+    pixels = batch(with_gaps(blobs(64, 2, 32)))
     optimiser = torch.optim.AdamW(mae.parameters(), lr=2e-3)
     terms = []
     for step in range(60):
@@ -117,7 +117,7 @@ def test_training_lowers_the_loss_below_a_flat_guess():
 
 def test_the_picture_shows_what_was_kept():
     mae = made().train()
-    pixels = with_gaps(toy(SHOWN + 1, 3, 32))
+    pixels = with_gaps(blobs(SHOWN + 1, 3, 32))
     shown = torch.from_numpy(mae.picture(batch(pixels), rng=rng()))
     assert shown.shape == (SHOWN, 3, 3, 32, 32) and mae.training
     patches = to_patches(pixels[:SHOWN], 8)

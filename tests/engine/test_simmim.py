@@ -5,41 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from toys import batch, blobs, rng, with_gaps
 
 from engine.encoders.backbones import make
 from engine.encoders.vit import from_patches, to_patches
 from engine.errors import UserError
-from engine.training import METHODS, Batch, method
+from engine.training import METHODS, method
 from engine.training.simmim import LARGEST_RATIO, SHOWN, SHOWN_RATIO, SimMIM, choose_hidden, normalised
-
-
-def toy(count, bands, size, seed=0):
-    """Blobs of any place, width and colour on noise."""
-    rng = torch.Generator().manual_seed(seed)
-    axis = torch.arange(size).float()
-    x, y = (size * (0.3 + 0.4 * torch.rand(count, 1, 1, 1, generator=rng)) for _ in range(2))
-    width = size * (0.1 + 0.1 * torch.rand(count, 1, 1, 1, generator=rng))
-    blob = torch.exp(-0.5 * ((axis - x) ** 2 + (axis[:, None] - y) ** 2) / width**2)
-    colour = 1 + torch.rand(count, bands, 1, 1, generator=rng)
-    return 2 * blob * colour + 0.02 * torch.randn(count, bands, size, size, generator=rng)
-
-
-def with_gaps(pixels):
-    """Lost pixels, a lost band, an empty cutout and a constant one."""
-    pixels = pixels.clone()
-    pixels[0, :, : pixels.shape[2] // 3] = torch.nan
-    pixels[1, 0] = torch.nan
-    pixels[2] = torch.nan
-    pixels[3] = 0.7
-    return pixels
-
-
-def batch(pixels):
-    return Batch(pixels, torch.arange(len(pixels)))
-
-
-def rng(seed=5):
-    return torch.Generator().manual_seed(seed)
 
 
 def made(bands=3, size=32, backbone="vit-tiny"):
@@ -85,7 +57,7 @@ def slow_loss(simmim, pixels, hidden):
 @pytest.mark.parametrize("backbone", ["vit-tiny", "convnet"])
 def test_the_loss_is_that_of_the_slow_loop(bands, backbone):
     simmim = made(bands, 32, backbone)
-    pixels = with_gaps(toy(6, bands, 32))
+    pixels = with_gaps(blobs(6, bands, 32))
     terms = simmim(batch(pixels), rng=rng(), done=0.0)
     generator = rng()
     ratio = LARGEST_RATIO * torch.rand(6, generator=generator)
@@ -110,7 +82,7 @@ def test_every_band_hides_as_many_patches_but_others():
 
 def test_the_network_sees_nothing_of_what_is_hidden():
     simmim = made()
-    pixels = with_gaps(toy(6, 3, 32))
+    pixels = with_gaps(blobs(6, 3, 32))
     hidden = choose_hidden((6, 3, 16), torch.full((6,), 0.5), rng=rng())
     other = torch.where(hidden[..., None], 7.0, to_patches(pixels, 8))
     assert torch.equal(simmim.drawn(to_patches(pixels, 8), hidden), simmim.drawn(other, hidden))
@@ -118,7 +90,7 @@ def test_the_network_sees_nothing_of_what_is_hidden():
 
 def test_missing_and_hidden_are_the_same_to_the_network():
     simmim = made()
-    pixels = toy(2, 3, 32)
+    pixels = blobs(2, 3, 32)
     hidden = torch.zeros(2, 3, 16, dtype=torch.bool)
     hidden[:, 1] = True
     gone = pixels.clone()
@@ -128,7 +100,7 @@ def test_missing_and_hidden_are_the_same_to_the_network():
 
 
 def test_targets_are_normalised_over_known_pixels_only():
-    patches = to_patches(with_gaps(toy(6, 3, 32)), 8)
+    patches = to_patches(with_gaps(blobs(6, 3, 32)), 8)
     target, mean, _ = normalised(patches)
     assert torch.isfinite(target).all()
     for index in [(0, 0, 4), (4, 2, 7), (5, 1, 10)]:
@@ -143,7 +115,7 @@ def test_targets_are_normalised_over_known_pixels_only():
 
 def test_an_empty_cutout_contributes_nothing():
     simmim = made()
-    pixels = toy(4, 3, 32)
+    pixels = blobs(4, 3, 32)
     empty = torch.full((1, 3, 32, 32), torch.nan)
     alone = simmim(batch(empty), rng=rng(), done=0.0)["loss"]
     assert alone.item() == 0
@@ -156,14 +128,14 @@ def test_an_empty_cutout_contributes_nothing():
 
 def test_gradients_are_finite_and_reach_the_fill():
     simmim = made()
-    simmim(batch(with_gaps(toy(6, 3, 32))), rng=rng(), done=0.0)["loss"].backward()
+    simmim(batch(with_gaps(blobs(6, 3, 32))), rng=rng(), done=0.0)["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in simmim.parameters())
     assert simmim.encoder.fill.grad.abs().min() > 0
 
 
 def test_choices_depend_on_the_generator_alone():
     simmim = made()
-    pixels = batch(toy(6, 3, 32))
+    pixels = batch(blobs(6, 3, 32))
     first, again, other = (simmim(pixels, rng=rng(seed), done=0.0)["loss"].item() for seed in (1, 1, 2))
     assert first == again != other
 
@@ -171,7 +143,7 @@ def test_choices_depend_on_the_generator_alone():
 def test_training_lowers_the_loss_below_a_flat_guess():
     torch.manual_seed(0)
     simmim = SimMIM(make("vit-tiny", bands=2, size=32, depth=2))
-    pixels = batch(with_gaps(toy(64, 2, 32)))
+    pixels = batch(with_gaps(blobs(64, 2, 32)))
     optimiser = torch.optim.AdamW(simmim.parameters(), lr=2e-3)
     terms = []
     for step in range(40):
@@ -185,7 +157,7 @@ def test_training_lowers_the_loss_below_a_flat_guess():
 
 def test_the_picture_puts_each_patchs_own_mean_and_contrast_back():
     simmim = made().train()
-    pixels = with_gaps(toy(SHOWN + 2, 3, 32))
+    pixels = with_gaps(blobs(SHOWN + 2, 3, 32))
     shown = simmim.picture(batch(pixels), rng=rng())
     assert shown.shape == (SHOWN, 3, 3, 32, 32) and shown.dtype == np.float32 and simmim.training
     original, masked, drawn = (torch.from_numpy(shown[:, k]) for k in range(3))
@@ -203,7 +175,7 @@ def test_the_picture_puts_each_patchs_own_mean_and_contrast_back():
 
 
 def test_patches_of_a_picture_go_back_where_they_were():
-    pixels = toy(2, 12, 32)
+    pixels = blobs(2, 12, 32)
     assert torch.equal(from_patches(to_patches(pixels, 16), 16), pixels)
 
 
