@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from engine.data.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
+    from engine.training.finetune import Finetuned
 
 #: Version of the folder's layout. A newer one is refused; an older one is migrated by numbered steps.
 FORMAT = 1
@@ -406,6 +407,12 @@ class Survey:
         from engine.encoders.embed import embed
 
         return embed(self, encoder, **options)
+
+    def finetune(self, target: str, **options) -> Finetuned:
+        """Tune an encoder to a target's labels or a column, and score all; see `engine.training.finetune.finetune`."""
+        from engine.training.finetune import finetune
+
+        return finetune(self, target, **options)
 
     def layout(self, method: str = "umap", **options) -> np.ndarray:
         """Make a layout, (N, 2) float32; see `engine.maps.layout.layout`."""

@@ -51,6 +51,8 @@ FOREIGN = {
 
 #: The encoder of a finished training; its factory is called with the folder.
 TRAINED = "engine.encoders.trained:Trained"
+#: That of a finished fine-tuning, likewise.
+TUNED = "engine.encoders.tuned:Tuned"
 
 #: What a training leaves last, in its folder.
 CARD = "encoder.json"
@@ -175,7 +177,9 @@ def load(spec: str, *, models: str | Path | None = None, size: int | None = None
         raise _unknown(spec, models)
     if size is not None:
         raise UserError(f"the size of {spec!r} cannot be chosen", "leave --size out: cutouts are resampled to its own")
-    return _factory(ENCODERS[spec])() if spec in ENCODERS else _factory(TRAINED)(folder)
+    if spec in ENCODERS or folder is None:
+        return _factory(ENCODERS[spec])()
+    return _factory(TUNED if files.read_json(folder / CARD).get("method") == "finetune" else TRAINED)(folder)
 
 
 def _factory(place: str):
