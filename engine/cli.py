@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 import time
@@ -123,33 +124,31 @@ def layout(args, progress: Progress) -> Outcome:
 
 
 def train(args, progress: Progress) -> Outcome:
-    """Train the encoder that ships with the product, by its documented recipe."""
-    from engine.training.base import train as run
+    """Train an encoder on a survey's own cutouts; the same command goes on with one that was stopped."""
+    from engine.training import processes
 
-    weights = run(args.data, args.out, steps=args.steps, seed=args.seed, progress=progress)
-    return {"weights": str(weights)}, f"Wrote {weights}."
-
-
-def finetune(args, progress: Progress) -> Outcome:
-    """Tune an encoder to a target's labels or a column, and score every object."""
     survey = Survey.open(args.survey)
-    target = args.target or args.column
-    if not target:
-        raise UserError("there is nothing to learn", "name labels with --target, or a column with --column")
-    asked = ("epochs", "folds", "batch", "rate", "dropout", "augmentation", "objects", "seed")
-    given = {key: getattr(args, key) for key in asked if getattr(args, key) is not None}
-    made = survey.finetune(
-        target,
-        encoder=args.encoder,
-        column=args.column,
-        kind=args.kind,
-        name=args.name,
-        device=args.device,
-        score=not args.no_scores,
+    names = ("name", "steps", "minutes", "backbone", "size", "batch", "rate", "decay", "seed", "device", "targets")
+    options = {name: getattr(args, name) for name in names}
+    made = survey.train(
+        args.method,
+        **options,
+        asinh=not args.linear,
+        objects=args.objects,
+        checkpoint_seconds=args.checkpoint_seconds,
         progress=progress,
-        **given,
     )
-    return made.facts(), made.text()
+    if processes.rank():
+        return {}, ""
+    figures = made.card["figures"]
+    probes = [f"{figures[k]['probe']:.3f}" for k in ("first", "last") if "probe" in figures[k]]
+    words = f"Encoder {made.name!r}: {made.settings['steps']:,} steps, loss {figures['loss']:.4g}"
+    if probes:
+        words += f", linear probe {' → '.join(probes)}"
+    return (
+        {"encoder": made.name, "folder": str(made.folder), "steps": made.settings["steps"], "figures": figures},
+        f"{words}. Next: python -m engine embed {survey.path} --encoder {shlex.quote(made.name)}",
+    )
 
 
 def similar(args, progress: Progress) -> Outcome:
@@ -330,30 +329,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--columns", nargs=2, metavar=("X", "Y"), help="two columns to use, with --method columns")
     command.add_argument("--seed", type=int, default=0)
 
-    command = add(train, survey=False)
-    command.add_argument(
-        "--data", type=Path, nargs="*", default=[], help="folders of real images to learn from as well"
-    )
-    command.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    command.add_argument("--steps", type=_positive, default=1000, help="batches to learn from (1000)")
+    command = add(train)
+    command.add_argument("--method", default="simmim", help="simmim, mae, byol, dino, vae or votes (simmim)")
+    command.add_argument("--name", help="what to call the encoder (the method's name)")
+    command.add_argument("--steps", type=_positive, help="batches to learn from (2000)")
+    command.add_argument("--minutes", type=_positive_number, help="instead: as many as fit")
+    command.add_argument("--backbone", help="vit-tiny, vit-small or convnet (what suits the method)")
+    command.add_argument("--size", type=_positive, default=64, help="pixels a side (64)")
+    command.add_argument("--batch", type=_positive, help="cutouts of a step")
+    command.add_argument("--rate", type=_positive_number, help="largest learning rate")
+    command.add_argument("--decay", type=float, help="weight decay")
     command.add_argument("--seed", type=int, default=1)
-
-    command = add(finetune)
-    command.add_argument("--target", help="whose labels to learn, and what the scores are called")
-    command.add_argument("--column", help="learn a catalogue column, or a condition such as 'z > 0.1', instead of labels")
-    command.add_argument("--kind", choices=["verdict", "classes", "number"], help="how to take the column")
-    command.add_argument("--encoder", default="skysieve-base", help="what to start from, as for embed (skysieve-base)")
-    command.add_argument("--name", help="of the result; TARGET-1, TARGET-2, … if not given")
-    command.add_argument("--epochs", type=_positive, help="by the number of labels if not given")
-    command.add_argument("--folds", type=_positive, help="1: a fifth is left out; n: every object is, in n parts")
-    command.add_argument("--batch", type=_positive, help="objects a step (32)")
-    command.add_argument("--rate", type=float, help="learning rate of the head (0.0001); layers below have less")
-    command.add_argument("--dropout", type=float, help="before the head (0.5)")
-    command.add_argument("--augmentation", choices=["turn", "disturb", "none"], help="what happens to cutouts (turn)")
-    command.add_argument("--objects", type=_positive, help="to learn from, at most (20,000)")
-    command.add_argument("--seed", type=int)
     command.add_argument("--device", help="cuda, mps or cpu")
-    command.add_argument("--no-scores", action="store_true", help="make the encoder and the classifier only")
+    command.add_argument("--targets", nargs="+", default=[], metavar="COLUMN", help="what --method votes learns")
+    command.add_argument("--linear", action="store_true", help="no asinh of the signal-to-noise")
+    command.add_argument("--objects", type=_positive, help="learn from a random sample of so many")
+    command.add_argument(
+        "--checkpoint-seconds", type=_positive_number, default=120.0, help="time between checkpoints (120)"
+    )
 
     command = add(similar)
     command.add_argument("ids", nargs="+", metavar="ID")
@@ -410,6 +403,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _positive_number(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
 def _reporter(mode: str) -> Progress:
     return silent if mode == "none" else Reporter(machine=mode == "json")
 
@@ -445,6 +445,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(progress, Reporter):
             progress.finish()
     status = facts.pop("exit", 0)
+    if not facts:  # a process of `torchrun` other than the first has nothing to say
+        return status
     if args.json:
         print(json.dumps(facts | {"seconds": round(time.monotonic() - started, 3)}, ensure_ascii=False, default=str))
     else:

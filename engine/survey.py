@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
     from engine.training.finetune import Finetuned
+    from engine.training.record import Training
 
 #: Version of the folder's layout. A newer one is refused; an older one is migrated by numbered steps.
 FORMAT = 1
@@ -413,6 +414,12 @@ class Survey:
         from engine.training.finetune import finetune
 
         return finetune(self, target, **options)
+
+    def train(self, method: str = "simmim", **options) -> Training:
+        """Train an encoder on these cutouts; see `engine.training.run.train`. `embed` then knows it by its name."""
+        from engine.training.run import train
+
+        return train(self, method, **options)
 
     def layout(self, method: str = "umap", **options) -> np.ndarray:
         """Make a layout, (N, 2) float32; see `engine.maps.layout.layout`."""

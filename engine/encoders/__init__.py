@@ -211,7 +211,7 @@ def _unknown(spec: str, models: str | Path | None) -> UserError:
 
 
 def check_bands(encoder: Encoder | Card, bands: Sequence[str]) -> None:
-    """Refuse a survey whose bands an encoder cannot take.
+    """Refuse a survey whose bands an encoder cannot take; one that can put them in its own order (``serve``) does.
 
     Parameters
     ----------
@@ -223,6 +223,9 @@ def check_bands(encoder: Encoder | Card, bands: Sequence[str]) -> None:
     ------
     UserError
     """
+    if hasattr(encoder, "serve"):
+        encoder.serve(bands)
+        return
     wanted = encoder.bands
     if wanted is None or wanted == len(bands) or wanted == tuple(bands):
         return
