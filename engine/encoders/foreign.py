@@ -221,5 +221,5 @@ def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     found = hashlib.sha256()
     for key in sorted(tensors):
         found.update(key.encode())
-        found.update(tensors[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        found.update(tensors[key].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

@@ -94,7 +94,7 @@ class Pooled(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, C, S, S) → (B, D)."""
-        options = dict(self.options)
+        options: dict = dict(self.options)
         if self.shuffled:
             patches = (pixels.shape[-1] // self.model.config.patch_size) ** 2
             options["noise"] = torch.arange(patches, device=pixels.device, dtype=torch.float32).expand(len(pixels), -1)
