@@ -7,6 +7,7 @@ pixel and missing it are the same thing to it. So its vectors are finite whateve
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from importlib import import_module
 
 import torch
@@ -20,6 +21,8 @@ BACKBONES = {
     "vit-small": "engine.encoders.vit:small",
     "convnet": "engine.encoders.resnet:convnet",
 }
+#: Those that hold another one: what a training left, not what one starts from.
+HOLDERS = {"autoencoder": "engine.encoders.autoencoder:autoencoder"}
 #: How a vector is made of the tokens: all of them, or those around the centre.
 POOLINGS = ("mean", "centre")
 
@@ -92,8 +95,7 @@ def make(name: str, *, bands: int, size: int, **settings) -> Backbone:
     """
     if name not in BACKBONES:
         raise UserError(f"there is no backbone {name!r}", f"choose one of: {', '.join(BACKBONES)}")
-    module, factory = BACKBONES[name].split(":")
-    return getattr(import_module(module), factory)(bands, size, **settings)
+    return _factory(BACKBONES[name])(bands, size, **settings)
 
 
 def check_size(size: int, patch: int) -> None:
@@ -114,4 +116,10 @@ def check_size(size: int, patch: int) -> None:
 
 def restore(settings: dict) -> Backbone:
     """The backbone that `Backbone.settings` describes, with fresh weights."""
-    return make(settings["backbone"], **{key: value for key, value in settings.items() if key != "backbone"})
+    name, shape = settings["backbone"], {key: value for key, value in settings.items() if key != "backbone"}
+    return _factory(HOLDERS[name])(**shape) if name in HOLDERS else make(name, **shape)
+
+
+def _factory(place: str) -> Callable[..., Backbone]:
+    module, factory = place.split(":")
+    return getattr(import_module(module), factory)

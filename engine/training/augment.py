@@ -13,8 +13,10 @@ the sky's own, measured on the rim of each cutout and band, faded out where a pi
 scale is compressed and sky noise would no longer show.
 
 A pixel is known after a move if more than half of the weight it was made from was known, and after a blur if it was
-before; missing pixels weigh nothing, so they are never smeared into known ones. All take (B, C, S, S) float32, NaN = missing, of any number of
-bands, and draw from `rng`, a generator on the pixels' device.
+before; missing pixels weigh nothing, so they are never smeared into known ones.
+
+All take (B, C, S, S) float32, NaN = missing, of any number of bands, and draw from `rng`, a generator on the pixels'
+device.
 
 Cost, 128 cutouts of 3 × 64 × 64 on one core: `turn` 3 ms, `disturb` and `view` 40 ms.
 """
