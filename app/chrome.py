@@ -28,7 +28,7 @@ KEYS = {
         "R": "next suggestions",
     },
     "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
-    "Page": {"?": "this list", "Esc": "close"},
+    "Page": {"T": "train, embed, compare", "?": "this list", "Esc": "close"},
 }
 
 

@@ -18,10 +18,12 @@ from app.chrome import Chrome
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.map import MapView
-from app.sidebar import OWN, JobList, Rail, in_words
+from app.sidebar import OWN, JobList, Rail
 from app.state import RESTORED, State
 from app.store import Store
 from app.theme import page_style, palette
+from app.training import TrainingView
+from app.wording import in_words
 from engine.errors import UserError
 from engine.search import selections
 
@@ -44,6 +46,7 @@ class Session:
         self.rail = Rail(self.state, store)
         self.gallery = GalleryView(self.state, store)
         self.inspector = InspectorView(self.state, store)
+        self.training = TrainingView(self.state, store)
         self.running = JobList(store, small=True, margin=(0, 8), align="center")
         self.page = self._page()
         self._unsubscribe = store.subscribe(self._heard)
@@ -130,7 +133,15 @@ class Session:
         )
         target.param.watch(self._retarget, "value")
         self.state.param.watch(lambda event: target.param.update(value=event.new), "target")
-        return [name, self._layout, target, self.running, pn.Spacer(sizing_mode="stretch_width"), self.chrome]
+        return [
+            name,
+            self._layout,
+            target,
+            self.running,
+            pn.Spacer(sizing_mode="stretch_width"),
+            self.training.panel(),
+            self.chrome,
+        ]
 
     def _retarget(self, event) -> None:
         name = event.new.strip()
@@ -166,7 +177,10 @@ class Session:
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""
         self.rail.heard(kind)
-        if kind == "labels" and detail == self.state.target:
+        self.training.heard(kind)
+        if kind == "representation":
+            self.state.notice = ("info", f"Search and suggestions go by ‘{detail}’ now")
+        elif kind == "labels" and detail == self.state.target:
             self.state.labels_version += 1
         elif kind == "ranking" and detail == self.state.target:
             self.state.ranking_version += 1
@@ -249,7 +263,7 @@ class Session:
     def close(self, session_context) -> None:
         """Let go of everything: `pmui.Page` and HoloViews would keep it for ever (measured, 6.5 MB a session)."""
         self._unsubscribe()
-        for view in (self._work, self.map, self.rail, self.rail.export, self.gallery, self.inspector):
+        for view in (self._work, self.map, self.rail, self.rail.export, self.gallery, self.inspector, self.training):
             getattr(view, "close", lambda: None)()
         with discard_events(self.page):
             self.page.param.update(main=[], sidebar=[], contextbar=[], header=[])

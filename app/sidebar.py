@@ -16,6 +16,7 @@ from app.frames import styles
 from app.jobs import Job
 from app.state import State
 from app.store import Store
+from app.wording import in_words
 from engine.errors import UserError
 from engine.search import selections
 from engine.search.query import select
@@ -73,29 +74,6 @@ def shown(job: Job) -> dict:
     }
 
 
-def in_words(job: Job) -> str:
-    """What a job does, how far it is and how long it takes."""
-    parts = [job.stage] if job.state == "running" else []
-    if job.state == "running" and job.total:
-        parts.append(f"{job.done:,} of {job.total:,}")
-        if job.rate:
-            parts.append(f"{job.rate:,.0f} a second" if job.rate >= 10 else f"{job.rate:.2g} a second")
-        if job.left is not None:
-            parts.append(f"{duration(job.left)} left")
-    elif job.state == "done":
-        parts = [f"done in {duration(job.seconds)}"]
-    elif job.state in ("waiting", "cancelled"):
-        parts = [job.state]
-    return " · ".join(p for p in parts if p)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 class Rail:
     """The rail of one session."""
 
@@ -124,6 +102,10 @@ class Rail:
             sizing_mode="stretch_width",
             margin=(10, 0, 4, 0),
         )
+        self._representation = pmui.Select(
+            label="Representation in use", size="small", sizing_mode="stretch_width", margin=(8, 0, 4, 0)
+        )
+        self._representation.param.watch(self._use, "value")
         self._kept = pn.FlexBox(sizing_mode="stretch_width", margin=0, gap="4px")
         self.offer()
         self._colour.link(state, value="colour", bidirectional=True)
@@ -133,6 +115,7 @@ class Rail:
         state.param.watch(lambda event: self._changed(), "selection")
         self._changed()
         self._show_kept()
+        self._show_representations()
 
     def panel(self) -> pn.viewable.Viewable:
         """The rail."""
@@ -146,6 +129,14 @@ class Rail:
             label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
         )
         out.on_click(lambda event: self.export.open())
+        learn = pmui.Button(
+            label="Train, embed, compare …",
+            variant="outlined",
+            size="small",
+            sizing_mode="stretch_width",
+            margin=(4, 0),
+        )
+        learn.on_click(lambda event: self.state.param.update(page="train"))
         return pn.Column(
             self._colour,
             _head("Select"),
@@ -154,6 +145,9 @@ class Rail:
             self._kept,
             _head("Make a layout"),
             makers,
+            _head("Representations"),
+            self._representation,
+            learn,
             self.jobs,
             _head("Catalogue"),
             out,
@@ -177,7 +171,19 @@ class Rail:
         if not self.store.survey.representations:
             self.store.jobs.start("Representation", "embed")
         self.awaits_layout = True
-        self.store.jobs.start(f"{METHODS[method]} layout", "layout", "--method", method)
+        options = ["--method", method]
+        if self.store.representation not in (None, self.store.survey.representations[0]):
+            options += ["--representation", self.store.representation]
+        self.store.jobs.start(f"{METHODS[method]} layout", "layout", *options)
+
+    def _show_representations(self) -> None:
+        """Offer the representations where there is a choice."""
+        names = self.store.survey.representations
+        self._representation.param.update(options=names, value=self.store.representation, visible=len(names) > 1)
+
+    def _use(self, event) -> None:
+        if event.new and event.new != self.store.representation:
+            self.store.use(event.new)
 
     def _maker(self, method: str, title: str) -> pmui.Button:
         button = pmui.Button(
@@ -269,6 +275,8 @@ class Rail:
             self.offer()
         elif kind == "selections":
             self._show_kept()
+        if kind in ("scores", "representation"):
+            self._show_representations()
 
 
 def _head(text: str) -> pn.pane.HTML:

@@ -15,6 +15,9 @@ from engine.data.stretch import DEFAULT, Stretch
 #: Tabs of the gallery, in order.
 TABS = ("selection", "suggestions", "similar", "labelled")
 
+#: What can be open over the map; empty: nothing.
+PAGES = ("", "train", "compare")
+
 #: Parameter → its name in the address of the page; a reload or a shared link brings these back.
 RESTORED = {
     "layout": "layout",
@@ -26,6 +29,7 @@ RESTORED = {
     "view": "view",
     "kept": "selection",
     "dark": "dark",
+    "page": "page",
 }
 
 
@@ -61,6 +65,7 @@ class State(param.Parameterized):
     stretch_gallery = param.Boolean(False, doc="Whether the gallery is drawn with `stretch` too.")
     kept = param.String("", doc="Name under which the selection is kept for a reload; empty: nothing is selected.")
     layout_wanted = param.Event(doc="Somebody asks for a layout where there is none.")
+    page: param.Selector = param.Selector(default="", objects=list(PAGES), doc="Which page is open over the map.")
     inspecting = param.Boolean(False, doc="Whether the inspector's drawer is open.")
 
     labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")
