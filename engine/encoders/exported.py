@@ -134,21 +134,26 @@ def onnx(file: str, *, size: int | None = None) -> Foreign:
 
 
 class Script(nn.Module):
-    """A TorchScript module; what it raises is said in one line, without its own listing of code."""
+    """A TorchScript module. It is held as it is, not as a part: its weights are not ours to train."""
 
     def __init__(self, module: torch.jit.ScriptModule):
         super().__init__()
-        self.module = module
+        self.held = (module,)
 
     def train(self, mode: bool = True) -> Script:
         """Set the mode where there is one: a frozen module has none."""
-        if hasattr(self.module, "training"):
-            self.module.train(mode)
+        if hasattr(self.held[0], "training"):
+            self.held[0].train(mode)
+        return self
+
+    def _apply(self, fn, recurse=True):
+        """Move what is held along: `torch.nn.Module.to` comes here."""
+        self.held[0]._apply(fn, recurse)
         return self
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, C, S, S) → (B, D)."""
-        return self.module(pixels)
+        return self.held[0](pixels)
 
 
 class Onnx(nn.Module):

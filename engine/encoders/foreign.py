@@ -63,9 +63,11 @@ class Input:
         return f"picture of 0-1, less {mean}, divided by {sd}"
 
     def __call__(self, pixels: np.ndarray, calibration: Calibration, science: bool) -> torch.Tensor:
-        """(B, C, S, S) float32 with NaN where missing → (B, channels, S, S), finite; pictures as uint8."""
+        """(B, C, S, S) float32 with NaN where missing → (B, channels, S, S) float32, finite."""
         if self.kind == "picture":
-            return torch.from_numpy(picture(pixels, calibration, science, self.channels))
+            seen = torch.from_numpy(picture(pixels, calibration, science, self.channels))
+            mean, sd = (torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (self.mean, self.sd))
+            return (seen / 255 - mean) / sd
         if self.kind == "signal":
             return torch.nan_to_num(scaled(pixels, calibration, science))
         sky = np.asarray(calibration.background, np.float32)[:, None, None]
@@ -114,6 +116,8 @@ def _band(calibration: Calibration, k: int) -> Calibration:
 
 class Foreign:
     """A network that was trained elsewhere, as an encoder.
+
+    The network takes what `prepare` gives, and can be tuned further unless it is a file that was exported.
 
     Parameters
     ----------
@@ -180,15 +184,9 @@ class Foreign:
     @torch.inference_mode()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, channels, size, size) → (B, D) float32; not finite only where the network gives nothing that is."""
-        batch = batch.to(self.device, non_blocking=True)
-        if batch.dtype == torch.uint8:
-            mean, sd = (
-                torch.tensor(v, dtype=torch.float32, device=self.device)[:, None, None]
-                for v in (self.inputs.mean, self.inputs.sd)
-            )
-            batch = (batch / 255 - mean) / sd
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed and has_bfloat16(self.device)):
-            return self.network(batch).float().clamp(-HALF_MAX, HALF_MAX)
+            vectors = self.network(batch.to(self.device, non_blocking=True))
+        return vectors.float().clamp(-HALF_MAX, HALF_MAX)
 
 
 @torch.inference_mode()
