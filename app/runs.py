@@ -150,6 +150,12 @@ class Run:
         return time.time() - max(self.touched, self.begun) > QUIET
 
     @property
+    def decodes(self) -> bool:
+        """Whether it is finished and has a decoder to look through."""
+        backbone = (self.card or {}).get("backbone")
+        return isinstance(backbone, dict) and backbone.get("backbone") == "autoencoder"
+
+    @property
     def steps(self) -> int:
         """Steps the training is to take; 0 if that is not known."""
         found = self.settings.get("steps")

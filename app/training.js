@@ -17,7 +17,17 @@ const STATES = {
   finished: "finished", elsewhere: "running", preparing: "preparing",
 };
 const PANELS = { simmim: ["original", "masked", "reconstruction"], mae: ["original", "masked", "reconstruction"], vae: ["original", "reconstruction"] };
-const QUALITY = { probe: "linear probe", two_point: "2-point score", two_point_landy_szalay: "2-point, Landy-Szalay", rankme: "RankMe", knn: "nearest neighbours" };
+const QUALITY = { probe: "linear probe", two_point: "2-point score", two_point_error: "2-point error", two_point_landy_szalay: "2-point, Landy-Szalay", rankme: "RankMe",
+  neighbours: "neighbours’ class", clusters: "clusters’ class", davies_bouldin: "Davies-Bouldin" };
+const MEANING = {
+  two_point: "Clustering beyond a Gaussian cloud: the 2-point correlation of the vectors",
+  probe: "Mean area under the ROC curve of linear classifiers on the catalogue’s questions",
+  neighbours: "Share of objects whose neighbours say their class",
+  davies_bouldin: "How far the classes run into one another; smaller is better",
+  rankme: "Directions in use",
+};
+const BETTER = { two_point: 1, probe: 1, neighbours: 1, davies_bouldin: -1 };
+const METHODS = { simmim: "SimMIM", mae: "MAE", byol: "BYOL", dino: "DINO", vae: "Autoencoder (VAE)", votes: "Votes and classes", finetune: "fine-tuned" };
 
 const number = (value, digits = 3) => {
   if (typeof value !== "number" || !Number.isFinite(value)) return "–";
@@ -181,7 +191,7 @@ class Form {
   }
 
   trainFields(choices, values) {
-    const method = this.select("method", "Method", Object.keys(choices.methods), { again: true });
+    const method = this.select("method", "Method", Object.keys(choices.methods), { names: METHODS, again: true });
     const words = element("p", "hint", choices.methods[values.method] ?? "");
     const found = [this.text("name", "Name", this.suggestion(values.method)), method, words];
     if (values.method === "votes") found.push(this.questions(choices.questions, values));
@@ -194,7 +204,7 @@ class Form {
     more.open = this.unfolded ?? false;
     more.addEventListener("toggle", () => { this.unfolded = more.open; });
     const rest = element("div", "pair");
-    rest.append(this.text("batch", "Batch", "the method’s"), this.text("seed", "Seed", "0"));
+    rest.append(this.text("batch", "Batch", "the method’s"), this.text("seed", "Seed", "1"));
     more.append(element("summary", "", "More"), rest, this.device(choices));
     return [...found, length, shape, more];
   }
@@ -421,7 +431,7 @@ class Trainings {
     row.classList.toggle("focus", name === this.focus);
     row.dot.style.setProperty("--colour", this.colours[name] ?? "var(--muted)");
     row.dot.setAttribute("aria-pressed", String(!this.hidden.has(name)));
-    row.what.textContent = run ? [run.method, run.backbone].filter(Boolean).join(" · ") : "";
+    row.what.textContent = run ? [METHODS[run.method] ?? run.method, run.backbone].filter(Boolean).join(" · ") : "";
     row.state.textContent = STATES[status.state];
     const far = typeof last.step === "number" && steps ? `${whole(last.step)} of ${whole(steps)} steps` : "";
     const left = live && far ? `${duration(last.left)} left` : "";
@@ -577,10 +587,13 @@ class Compare {
     this.offersHead = element("p", "hint");
     this.columns = ["first", "second"].map(() => element("div", "grid"));
     this.object = element("div", "object");
+    this.walk = element("div", "walk");
+    this.clicked = [];
+    this.walks = [];
     this.empty = element("div", "empty");
     const left = element("div", "left"), right = element("div", "right");
     left.append(this.table, element("h3", "", "Objects"), this.offersHead, this.offers);
-    right.append(this.object, ...this.columns);
+    right.append(this.object, ...this.columns, this.walk);
     this.body = element("div", "columns2");
     this.body.append(left, right);
     this.root.append(this.empty, this.body);
@@ -591,6 +604,8 @@ class Compare {
   choose(choices) {
     const names = choices.representations;
     this.used = choices.used;
+    this.walks = choices.walks;
+    this.drawWalk();
     const few = names.length < 2;
     this.empty.hidden = !few;
     this.body.hidden = few;
@@ -654,18 +669,34 @@ class Compare {
       line("on disk", ...facts.map((f) => bytes(f.bytes)));
       line("objects with a vector", ...facts.map((f) => whole(f.objects)));
     }
-    const measures = ["two_point", "probe", ...[...new Set([...Object.keys(first ?? {}), ...Object.keys(second ?? {})])]
-      .filter((key) => !["problem", "two_point", "probe"].includes(key))];
-    const value = (side, key) => side === undefined ? "…" : side.problem ? "–" : number(side[key]);
+    const single = [...new Set([...Object.keys(first ?? {}), ...Object.keys(second ?? {})])].filter((key) => key.startsWith("probe "));
+    const value = (side, key) => {
+      if (side === undefined) return "measuring …";
+      if (side.problem) return "–";
+      const error = key === "two_point" ? side.two_point_error : undefined;
+      return number(side[key]) + (Number.isFinite(error) ? ` ± ${number(error, 2)}` : "");
+    };
     if (first?.problem || second?.problem) {
       const row = element("tr", ""), cell = element("td", "hint", `Not measured: ${first?.problem ?? second?.problem}`, { colspan: "3" });
       row.append(cell);
       rows.push(row);
     }
-    for (const key of measures) {
-      const values = [first?.[key], second?.[key]];
-      const better = values.every(Number.isFinite) && values[0] !== values[1] ? Number(values[1] > values[0]) : -1;
-      line(QUALITY[key] ?? key.replace("probe ", "probe: "), value(first, key), value(second, key), better);
+    const measure = (key, title) => {
+      const values = [first?.[key], second?.[key]], sense = BETTER[key] ?? (key.startsWith("probe") ? 1 : 0);
+      const unsure = key === "two_point" ? Math.hypot(first?.two_point_error ?? 0, second?.two_point_error ?? 0) : 0;
+      const better = sense && values.every(Number.isFinite) && Math.abs(values[0] - values[1]) > unsure
+        ? Number(sense * (values[1] - values[0]) > 0) : -1;
+      line(title, value(first, key), value(second, key), better, MEANING[key] ?? "Area under the ROC curve of a linear classifier, cross-validated");
+    };
+    for (const key of Object.keys(MEANING)) measure(key, QUALITY[key] ?? key);
+    if (single.length) {
+      const row = element("tr", ""), cell = element("td", "", "", { colspan: "3" });
+      cell.append(button("use fold", this.unfolded ? "fewer" : `${single.length} probes one by one`, "The linear probe of each question", () => {
+        this.unfolded = !this.unfolded; this.drawTable();
+      }));
+      row.append(cell);
+      rows.push(row);
+      if (this.unfolded) for (const key of single) measure(key, key.slice(6));
     }
     const share = element("tr", "agreement"), cell = element("td", "", "", { colspan: "2" });
     if (!agreement) cell.textContent = this.first === this.second ? "one and the same" : "…";
@@ -705,12 +736,53 @@ class Compare {
     const image = element("img", "", "", { alt: id, draggable: "false" });
     if (picture) image.src = picture; else made.classList.add("unreadable");
     made.append(image);
-    made.addEventListener("click", () => { this.fixed = row; this.look(row, 0); this.page.send("cursor", { row }); });
+    made.addEventListener("click", () => { this.fix(row); this.look(row, 0); this.page.send("cursor", { row }); });
     if (score === undefined) {
       made.addEventListener("pointerenter", () => this.look(row, HOVER));
       made.addEventListener("pointerleave", () => { if (this.fixed >= 0) this.look(this.fixed, 2 * HOVER); });
     }
     return made;
+  }
+
+  fix(row) {
+    this.fixed = row;
+    if (this.clicked[this.clicked.length - 1] === row) return;
+    this.clicked = [...this.clicked, row].slice(-2);
+    this.drawWalk();
+  }
+
+  // The way between the two objects chosen last, where an autoencoder was trained.
+  drawWalk() {
+    this.walk.hidden = !this.walks.length;
+    if (!this.walks.length) return;
+    if (!this.walks.includes(this.by)) this.by = this.walks[0];
+    if (!this.strip) {
+      this.strip = element("img", "", "", { alt: "" });
+      this.walkHead = element("h3", "");
+      this.walkBy = element("select", "metric", "", { "aria-label": "Autoencoder" });
+      this.walkBy.addEventListener("change", () => { this.by = this.walkBy.value; this.drawWalk(); });
+      this.walkHint = element("span", "hint");
+      this.walkHead.append("A walk through", this.walkBy, this.walkHint);
+      this.walk.append(this.walkHead, this.strip);
+    }
+    this.walkBy.replaceChildren(...this.walks.map((name) => element("option", "", name, { value: name })));
+    this.walkBy.value = this.by;
+    const [first, second] = this.clicked;
+    if (second === undefined) { this.walkHint.textContent = "Click two objects to see what it makes of the way between them."; return; }
+    const key = `${this.by}/${first}/${second}`;
+    if (this.walkAsked === key) return;
+    this.walkAsked = key;
+    this.page.send("walk", { name: this.by, first, second });
+  }
+
+  showWalk(frame) {
+    const { header, pictures } = frame;
+    if (this.walkAsked !== `${header.name}/${header.rows.join("/")}`) return;
+    const old = this.strip.src;
+    this.strip.src = url(pictures[0]);
+    this.strip.alt = `From ${header.ids[0]} to ${header.ids[1]}`;
+    this.walkHint.textContent = `${header.ids[0]} → ${header.ids[1]}: the first and last are the objects, between them what it draws.`;
+    if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
   }
 
   look(row, pause) {
@@ -720,7 +792,7 @@ class Compare {
 
   focus(row) {
     if (row < 0) return;
-    this.fixed = row;
+    this.fix(row);
     if (this.page.model.page === "compare") this.look(row, 0); else this.row = row;
   }
 
@@ -842,7 +914,7 @@ export function render({ model }) {
   const key = (event) => { if (!page.dialog.open) page.key(event); };
   window.addEventListener("keydown", guard, true);
   document.addEventListener("keydown", key);
-  const frames = { picture: (f) => page.trainings.picture.show(f), near: (f) => page.compare.showNear(f), offered: (f) => page.compare.showOffered(f) };
+  const frames = { picture: (f) => page.trainings.picture.show(f), near: (f) => page.compare.showNear(f), walked: (f) => page.compare.showWalk(f), offered: (f) => page.compare.showOffered(f) };
   for (const [name, show] of Object.entries(frames)) model.on(name, () => { const frame = parse(model[name]); if (frame) show(frame); });
   const theme = () => { page.dialog.dataset.theme = model.dark ? "dark" : "light"; };
   model.on("dark", theme);

@@ -23,6 +23,7 @@ from app.runs import Run
 from app.state import PAGES, State
 from app.store import Store
 from app.theme import CATEGORY
+from app.walking import STEPS, Walks
 from app.wording import in_words
 from engine.errors import UserError
 
@@ -40,6 +41,7 @@ class TrainingPage(Component):
     page = param.Selector(default="", objects=list(PAGES), doc="Which part is open; empty: closed.")
     picture = param.Bytes(b"", doc="What a training makes of a few objects; see `app.frames.pack`.")
     near = param.Bytes(b"", doc="The neighbours of an object in two representations.")
+    walked = param.Bytes(b"", doc="The way between two objects through an autoencoder.")
     offered = param.Bytes(b"", doc="Objects to look at.")
 
     _esm = script("training.js")
@@ -58,6 +60,7 @@ class TrainingView:
     def __init__(self, state: State, store: Store):
         self.state, self.store = state, store
         self.comparison = Comparison(store.survey)
+        self.walks = Walks(store.survey)
         self._work, self._slow = Background(pn.state.curdoc), Background(pn.state.curdoc)
         self.view = TrainingPage(self._receive, dark=state.dark, page=state.page, width=0, height=0, margin=0)
         self.view.link(state, page="page", bidirectional=True)
@@ -95,6 +98,7 @@ class TrainingView:
             "near": self._near,
             "compare": self._compare,
             "use": self._use,
+            "walk": self._walk,
             "cursor": self._cursor,
         }
         handler = handlers.get(str(message.get("type")))
@@ -257,6 +261,23 @@ class TrainingView:
 
         self._work.run("offer", work, done, self._complain)
 
+    def _walk(self, message: dict) -> None:
+        """Decode the way between two objects."""
+        name, rows = str(message.get("name")), [_whole(message.get(side)) for side in ("first", "second")]
+        if not all(0 <= row < self.store.n for row in rows):
+            return
+
+        def work() -> bytes:
+            return pack(
+                {"name": name, "rows": rows, "ids": self.store.ids(rows), "steps": STEPS},
+                [self.walks.walk(name, rows[0], rows[1])],
+            )
+
+        def done(frame: bytes) -> None:
+            self.view.walked = frame
+
+        self._slow.run("walk", work, done, self._complain)
+
     def _use(self, message: dict) -> None:
         try:
             self.store.use(str(message.get("name")))
@@ -378,7 +399,7 @@ def choices(store: Store) -> dict:
         "backbones": {name: commands.BACKBONES.get(name, name) for name in BACKBONES},
         "questions": commands.questions(store),
         "targets": store.survey.labels.targets(),
-        "target": "",
+        "walks": [run.name for run in store.runs.look() if run.decodes],
         "devices": commands.devices(),
         "bands": store.survey.bands,
         "objects": store.n,
