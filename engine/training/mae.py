@@ -6,13 +6,14 @@
 A token is a patch of all bands, so that all bands of a patch are dropped together (`simmim` hides each band by itself).
 A patch without a known pixel in any band is dropped first, and what is missing never counts.
 
-Source: He et al. 2022, arXiv:2111.06377. Cost: a quarter of the encoder's, and 27 million multiply-adds for the decoder
-at 64 tokens. Needs a transformer: a convolution cannot leave out places.
+Source: He et al. 2022, arXiv:2111.06377. Cost: a quarter of the encoder's, and 29 million multiply-adds for the decoder at
+64 tokens of 3 bands. Needs a transformer: a convolution cannot leave out places.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from engine.encoders.backbones import Backbone
 from engine.encoders.vit import Block, ViT, initialise, sincos_positions, to_patches
 from engine.errors import UserError
 from engine.training import Batch, Method
-from engine.training.simmim import SHOWN, columns, evaluating, mean_where, normalised
+from engine.training.simmim import SHOWN, columns, draw_flat, evaluating, mean_where, normalised
 
 #: Share of the tokens that is dropped.
 DROPPED = 0.75
@@ -52,6 +53,7 @@ class Decoder(nn.Module):
         self.draw = nn.Linear(width, drawn)
         self.register_buffer("positions", sincos_positions(side, width), persistent=False)
         initialise(self)
+        draw_flat(self.draw)
 
     def forward(self, tokens: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         """(B, t, W) tokens of the places `kept`, (B, t) int64 → (B, T, C p²)."""
@@ -73,6 +75,8 @@ class MAE(Method):
     """
 
     encoder: ViT
+    #: 4,000 cutouts of Galaxy Zoo 2 in batches of 32 (``flat`` .997): .906 at 5e-4, .942 at 1e-4.
+    defaults: ClassVar[dict] = Method.defaults | {"batch": 32, "rate": 5e-4}
 
     def __init__(self, encoder: Backbone, *, targets: Mapping[str, int] | None = None):
         if not isinstance(encoder, ViT):

@@ -18,7 +18,9 @@ def made(bands=3, size=32):
     torch.manual_seed(0)
     encoder = make("vit-tiny", bands=bands, size=size, depth=2, width=24, heads=2)
     torch.nn.init.normal_(encoder.fill)
-    return MAE(encoder).eval()
+    mae = MAE(encoder).eval()
+    torch.nn.init.normal_(mae.decoder.draw.weight, std=0.1)
+    return mae
 
 
 def slow_drawn(mae, pixels, kept):

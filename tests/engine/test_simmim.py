@@ -19,7 +19,10 @@ def made(bands=3, size=32, backbone="vit-tiny"):
     settings = {"depth": 2, "width": 24, "heads": 2} if backbone == "vit-tiny" else {}
     encoder = make(backbone, bands=bands, size=size, **settings).eval()
     torch.nn.init.normal_(encoder.fill)
-    return SimMIM(encoder)
+    simmim = SimMIM(encoder)
+    torch.nn.init.normal_(simmim.decoder.weight, std=0.1)
+    torch.nn.init.normal_(simmim.decoder.bias, std=0.1)
+    return simmim
 
 
 def slow_loss(simmim, pixels, hidden):
@@ -138,6 +141,15 @@ def test_choices_depend_on_the_generator_alone():
     pixels = batch(blobs(6, 3, 32))
     first, again, other = (simmim(pixels, rng=rng(seed), done=0.0)["loss"].item() for seed in (1, 1, 2))
     assert first == again != other
+
+
+@pytest.mark.parametrize("name", ["simmim", "mae"])
+def test_training_begins_with_the_flat_guess(name):
+    torch.manual_seed(0)
+    terms = method(name)(make("vit-tiny", bands=3, size=32, depth=1))(
+        batch(with_gaps(blobs(6, 3, 32))), rng=rng(), done=0
+    )
+    assert terms["loss"].item() == terms["flat"].item() > 0
 
 
 def test_training_lowers_the_loss_below_a_flat_guess():
