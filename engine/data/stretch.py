@@ -17,6 +17,8 @@ import numpy as np
 
 #: Median absolute deviation → standard deviation of a Gaussian.
 MAD_TO_SD = 1.4826
+#: Brightest and faintest pixel of a picture, in units of the bright level (of white): sums of them stay finite.
+REACH = 1e6
 #: Smallest noise accepted, as a share of the bright level: constant images must not divide by zero.
 NOISE_FLOOR = 1e-6
 
@@ -166,12 +168,12 @@ def to_rgb(pixels: np.ndarray, calibration: Calibration, *, science: bool, stret
             np.asarray(v, np.float32)[None, :, None, None]
             for v in (calibration.background, calibration.noise, calibration.bright)
         ]
-        channels = three_channels((pixels - level[0]) / level[2])[:, ::-1]  # reddest band → red
-        noise = calibration.noise / calibration.bright
+        channels = three_channels(_within_reach(pixels, level[0], level[2]))[:, ::-1]  # reddest band → red
+        noise = np.maximum(calibration.noise / calibration.bright, NOISE_FLOOR)
         softening = stretch.softness * float(np.median(noise))
         picture = _lupton(np.nan_to_num(channels, nan=0.0), softening, float(noise.max()), stretch.gain)
     else:
-        picture = np.nan_to_num(three_channels(pixels), nan=0.0) / 255.0
+        picture = np.nan_to_num(three_channels(_within_reach(pixels, 0, 255)), nan=0.0)
         if stretch != DEFAULT:
             softening = stretch.softness / 3.0
             picture = np.arcsinh(picture / softening) / np.arcsinh(1 / softening) * stretch.gain
@@ -179,6 +181,13 @@ def to_rgb(pixels: np.ndarray, calibration: Calibration, *, science: bool, stret
     if stretch.invert:
         picture = 1.0 - picture
     return np.moveaxis((picture * 255 + 0.5).astype(np.uint8), 1, -1)
+
+
+def _within_reach(pixels: np.ndarray, black: np.ndarray | float, white: np.ndarray | float) -> np.ndarray:
+    """(pixels − black) / white, none beyond `REACH`, NaN where it is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        level = (np.asarray(pixels, np.float32) - black) / white
+    return np.where(np.isfinite(pixels), np.clip(level, -REACH, REACH), np.float32(np.nan))
 
 
 def _lupton(channels: np.ndarray, softening: float, noise: float, gain: float) -> np.ndarray:

@@ -23,7 +23,7 @@ from torch import nn
 
 from engine.data.stretch import Calibration, to_rgb
 from engine.encoders.convnet import HALF_MAX, has_bfloat16
-from engine.encoders.scaling import CEILING, scaled
+from engine.encoders.scaling import scaled
 from engine.errors import UserError
 
 INPUTS = ("picture", "signal", "pixels")
@@ -90,24 +90,14 @@ def picture(pixels: np.ndarray, calibration: Calibration, science: bool, channel
     -------
     (B, channels, S, S) uint8
     """
-    known = _within_reach(pixels, calibration, science)
     if channels not in (1, 3):
         alone = [_band(calibration, k) for k in range(channels)]
-        grey = [to_rgb(known[:, k : k + 1], alone[k], science=science)[..., 0] for k in range(channels)]
+        grey = [to_rgb(pixels[:, k : k + 1], alone[k], science=science)[..., 0] for k in range(channels)]
         return np.stack(grey, axis=1)
-    colour = np.moveaxis(to_rgb(known, calibration, science=science), -1, 1)
+    colour = np.moveaxis(to_rgb(pixels, calibration, science=science), -1, 1)
     if channels == 1:
         return (colour.mean(axis=1, keepdims=True) + 0.5).astype(np.uint8)
     return np.ascontiguousarray(colour)
-
-
-def _within_reach(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.ndarray:
-    """Pixels without infinities, and none so bright that sums of them overflow."""
-    known = np.where(np.isfinite(pixels), pixels, np.nan)
-    if not science:
-        return np.clip(known, 0, 255)
-    sky, reach = (np.asarray(v)[:, None, None] for v in (calibration.background, CEILING * calibration.noise))
-    return np.clip(known, (sky - reach).astype(np.float32), (sky + reach).astype(np.float32))
 
 
 def _band(calibration: Calibration, k: int) -> Calibration:

@@ -82,7 +82,8 @@ class Pixels:
         background = torch.tensor(calibration.background, dtype=torch.float32)[:, None, None]
         noise = torch.tensor(calibration.noise, dtype=torch.float32)[:, None, None]
         signal = flux - background
-        scaled = torch.asinh((signal / noise).clamp(-CEILING, CEILING)) if science else signal / 255
+        level = (signal / (noise if science else 255)).clamp(-CEILING, CEILING)
+        scaled = torch.asinh(level) if science else level
         return torch.where(torch.isfinite(flux), scaled, 0.0).flatten(1)
 
     @torch.inference_mode()

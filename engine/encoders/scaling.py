@@ -44,7 +44,7 @@ def scaled(pixels: np.ndarray, calibration: Calibration, science: bool, *, asinh
     values = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
     values = torch.where(torch.isfinite(values), values, torch.nan)
     if not science:
-        return (values - border_median(values)) * (PICTURE_SCALE / 255)
+        return ((values - border_median(values)) * (PICTURE_SCALE / 255)).clamp(-CEILING, CEILING)
     background, noise = (
         torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (calibration.background, calibration.noise)
     )
