@@ -315,13 +315,20 @@ def cluster_accuracy(clusters: np.ndarray, truth: np.ndarray) -> float:
 
 
 def clustered(features: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
-    """k-means clusters, (n,) int, the best of three starts."""
-    return KMeans(count, n_init=3, random_state=seed).fit_predict(np.asarray(features, np.float64))
+    """k-means clusters, (n,) int, the best of three starts; no more of them than there are different points."""
+    features = np.asarray(features, np.float64)
+    count = min(count, len(np.unique(features, axis=0)))
+    return KMeans(count, n_init=3, random_state=seed).fit_predict(features)
 
 
 def davies_bouldin(features: np.ndarray, truth: np.ndarray) -> float:
-    """Davies-Bouldin index of the true classes: spread over separation, so smaller is better (1979, IEEE PAMI 1, 224)."""
-    return float(davies_bouldin_score(np.asarray(features, np.float64), _classes(truth, 1)[1]))
+    """Davies-Bouldin index of the true classes: spread over separation, so smaller is better; NaN of points at one place.
+
+    Source: Davies & Bouldin 1979 (IEEE PAMI 1, 224).
+    """
+    features = np.asarray(features, np.float64)
+    codes = _classes(truth, 1)[1]
+    return float(davies_bouldin_score(features, codes)) if np.ptp(features, axis=0).any() else float("nan")
 
 
 def _classes(truth: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import numba
 import numpy as np
@@ -49,8 +50,9 @@ NULLS = 20
 TILE = 512
 #: Coordinates added in one pass over a tile.
 AT_ONCE = 4
-#: Directions that the Gaussian's pair distribution is averaged over: on the circle, and log2 of them in more dimensions.
-CIRCLE, SPHERE = 4096, 13
+#: Directions that the Gaussian's pair distribution is averaged over: on a quarter of the circle, the others being alike,
+#: and log2 of them in more dimensions.
+QUARTER, SPHERE = 512, 12
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,8 @@ def gaussian_pairs(covariance: np.ndarray, r: np.ndarray) -> np.ndarray:
 
     The difference of two draws is N(0, 2Σ); along a direction u in the space where that is round, the distance is
     ρ √(2 uᵀΣu) with ρ² distributed as χ² of d degrees of freedom. So P(|δ| < r) is the mean of F_χ²(r² / 2 uᵀΣu) over
-    all u: on the circle a periodic sum, exact to rounding; in more dimensions a quasi-random one (Sobol points).
+    all u: on the circle a periodic sum, exact to rounding; in more dimensions a quasi-random one (Sobol points), good
+    to a tenth in bins that hold a millionth of the pairs and far better in others.
 
     Parameters
     ----------
@@ -224,16 +227,19 @@ def gaussian_pairs(covariance: np.ndarray, r: np.ndarray) -> np.ndarray:
     """
     variance = np.maximum(np.linalg.eigvalsh(covariance), 0)
     along = 2 * _directions(len(variance)) ** 2 @ variance
-    along = np.maximum(along, np.finfo(float).tiny)
-    return np.array([gammainc(len(variance) / 2, x * x / (2 * along)).mean() for x in np.asarray(r, np.float64)])
+    half_square = 0.5 * np.square(np.asarray(r, np.float64))[:, None] / np.maximum(along, np.finfo(float).tiny)
+    if len(variance) == 2:
+        return -np.expm1(-half_square).mean(axis=1)
+    return gammainc(len(variance) / 2, half_square).mean(axis=1)
 
 
+@cache
 def _directions(dimension: int) -> np.ndarray:
     """Unit vectors spread evenly, (U, dimension)."""
     if dimension == 1:
         return np.ones((1, 1))
     if dimension == 2:
-        angle = (np.arange(CIRCLE) + 0.5) * (2 * np.pi / CIRCLE)
+        angle = (np.arange(QUARTER) + 0.5) * (np.pi / 2 / QUARTER)
         return np.column_stack([np.cos(angle), np.sin(angle)])
     normal = ndtri(qmc.Sobol(dimension, rng=0).random_base2(SPHERE).clip(1e-12, 1 - 1e-12))
     return normal / np.linalg.norm(normal, axis=1, keepdims=True)
