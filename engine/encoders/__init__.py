@@ -19,7 +19,6 @@ one over a survey. What may be written where an encoder is asked for, in the ord
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -290,6 +289,6 @@ def parameters(weights: Path) -> int:
     if not weights.is_file():
         return 0
     with open(weights, "rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
+        length = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(min(length, weights.stat().st_size)))
     return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

@@ -54,20 +54,22 @@ def hugging_face(name: str, *, size: int | None = None) -> Foreign:
     """
     with _quietly():
         config, local = _configuration(name)
-        model, pooling = _model(name, config, local)
+        model, untrained = _model(name, config, local)
         processor = _processor(name, local)
         facts = _readme(_cached(name, "README.md", local))
     config = model.config
     side = size or _side(processor, config)
     channels = int(getattr(config, "num_channels", 3))
     stretched = side != _number(getattr(config, "image_size", None))
+    pooling = not any("pooler" in key for key in untrained)
+    weights = {key: value for key, value in model.state_dict().items() if key not in untrained}
     network = Pooled(model, pooling=pooling, stretched=stretched)
     return Foreign(
         _plain_name(name),
         network,
         size=side,
         inputs=_normalisation(processor, channels),
-        identity=f"{weights_hash(model.state_dict())} {type(model).__name__} {pooling}",
+        identity=f"{weights_hash(weights)} {type(model).__name__} {pooling}",
         licence=facts[0],
         trained_on=facts[1],
     )
@@ -158,7 +160,7 @@ def _unreachable(name: str, prefix: str) -> UserError:
 
 
 def _model(name: str, config, local: bool) -> tuple:
-    """The model with its weights, and whether its pooling was trained."""
+    """The model with its weights, and the names of those that its file lacks: never trained, drawn at random."""
     from transformers import AutoModel
 
     if getattr(config, "mask_ratio", None):
@@ -196,7 +198,7 @@ def _model(name: str, config, local: bool) -> tuple:
             f"{lacking[0]})",
             "fetch the model again, whole",
         )
-    return model, not any("pooler" in k for k in fresh)
+    return model, fresh
 
 
 def _cached(name: str, file: str, local: bool) -> Path | None:
