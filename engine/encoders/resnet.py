@@ -73,7 +73,7 @@ class ResNet(Backbone):
 
     def tokens(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, C, S, S) with NaN → (B, T, W)."""
-        dtype = self.stem[0].weight.dtype
+        dtype = self.fill.dtype
         x = self.stem(self.filled(pixels).to(dtype).contiguous(memory_format=torch.channels_last))
         for stage in self.stages:
             x = stage(x)
