@@ -101,7 +101,7 @@ class Chart {
       made.textContent = words;
       this.svg.append(made);
     };
-    for (const tick of ticks(low, high, Math.max(2, height / 50))) {
+    for (const tick of ticks(low, high, Math.max(3, height / 45))) {
       const y = top + (height - top - bottom) * (1 - (tick - low) / (high - low));
       this.svg.append(svg("line", { x1: left, x2: width - right, y1: y, y2: y, class: "rule" }));
       text(left - 6, y + 4, number(this.log ? 10 ** tick : tick), "end");
@@ -462,13 +462,11 @@ class Trainings {
 
   drawFacts() {
     const run = this.runs[this.focus];
-    this.facts.hidden = !run;
-    if (!run) return;
-    const { last } = run, checkpoint = run.quality[run.quality.length - 1] ?? {}, first = run.quality[0] ?? {};
+    const { last, quality } = run ?? { last: {}, quality: [] }, checkpoint = quality[quality.length - 1] ?? {}, first = quality[0] ?? {};
     const live = ["running", "elsewhere"].includes(this.status[this.focus]?.state);
     const change = (key) => {
       const from = first[key], to = checkpoint[key];
-      return run.quality.length > 1 && Number.isFinite(from) && Number.isFinite(to) ? `from ${number(from)}` : "";
+      return quality.length > 1 && Number.isFinite(from) && Number.isFinite(to) ? `from ${number(from)}` : "";
     };
     const parts = [["loss", number(last.loss), ""], ["learning rate", number(last.learning_rate, 2), ""], ["cutouts a second", number(last.rate), ""],
       live ? ["left", duration(last.left), ""] : ["took", duration(last.seconds), ""],
@@ -478,7 +476,7 @@ class Trainings {
       box.append(element("b", "", value), element("span", "", title), element("i", "", more));
       return box;
     }));
-    this.facts.title = [run.command, run.objects ? `${whole(run.objects)} objects` : "", run.bands?.join(" ")].filter(Boolean).join("\n");
+    this.facts.title = run ? [run.command, run.objects ? `${whole(run.objects)} objects` : "", run.bands?.join(" ")].filter(Boolean).join("\n") : "";
   }
 
   drawCharts() {
@@ -772,6 +770,7 @@ class Compare {
     const key = `${this.by}/${first}/${second}`;
     if (this.walkAsked === key) return;
     this.walkAsked = key;
+    this.walkHint.textContent = "drawing …";
     this.page.send("walk", { name: this.by, first, second });
   }
 

@@ -116,7 +116,8 @@ class TrainingView:
         def work() -> dict:
             runs = self.store.runs.look()[:LISTED]
             made = set(self.store.survey.representations)
-            return listed(runs, self.store.jobs.all(), have, made)
+            current = self.store.jobs.current
+            return listed(runs, self.store.jobs.all(), have, made, current.number if current is not None else None)
 
         def send(found: dict) -> None:
             self.view.send("runs", **found)
@@ -276,7 +277,7 @@ class TrainingView:
         def done(frame: bytes) -> None:
             self.view.walked = frame
 
-        self._slow.run("walk", work, done, self._complain)
+        self._work.run("walk", work, done, self._complain)
 
     def _use(self, message: dict) -> None:
         try:
@@ -293,7 +294,7 @@ class TrainingView:
 # -- what is sent ------------------------------------------------------------------------------------------------------
 
 
-def listed(runs: Sequence[Run], jobs: Sequence[Job], have: dict, made: set[str]) -> dict:
+def listed(runs: Sequence[Run], jobs: Sequence[Job], have: dict, made: set[str], current: int | None = None) -> dict:
     """All trainings for the browser, those whole that it has not got in this version.
 
     Parameters
@@ -302,41 +303,48 @@ def listed(runs: Sequence[Run], jobs: Sequence[Job], have: dict, made: set[str])
         Name → version that the browser has.
     made : set of str
         Names of the representations there are.
+    current : int, optional
+        Number of the job whose process is there; one that was cancelled may still be ending.
     """
     by_name = {name: job for job in reversed(jobs) if (name := commands.named(job.arguments))}
     waiting = [job for name, job in by_name.items() if name not in {run.name for run in runs} and _hopeful(job)]
-    running = next((job.number for job in jobs if job.state == "running"), None)
     order = sorted(runs, key=lambda run: run.begun)
     colours = {run.name: CATEGORY[k % len(CATEGORY)] for k, run in enumerate(order)}
     return {
         "names": [commands.named(job.arguments) for job in waiting] + [run.name for run in runs],
         "colours": colours,
-        "status": {commands.named(job.arguments): status(None, job, running) for job in waiting}
-        | {run.name: status(run, by_name.get(run.name), running) for run in runs},
+        "status": {commands.named(job.arguments): status(None, job, current) for job in waiting}
+        | {run.name: status(run, by_name.get(run.name), current) for run in runs},
         "embedded": sorted(made & {run.name for run in runs}),
         "runs": {run.name: shown(run) for run in runs if have.get(run.name) != run.version},
     }
 
 
 def _hopeful(job: Job) -> bool:
-    """Whether a job without a folder is worth a line: it waits, begins, or died before it made one."""
+    """Whether a job without a folder is worth a line: it waits, begins, ends, or died before it made one."""
     return job.state in ("waiting", "running", "failed")
 
 
-def status(run: Run | None, job: Job | None, running: int | None) -> dict:
+def status(run: Run | None, job: Job | None, current: int | None) -> dict:
     """How a training stands: its state, what is said of it, and the number of the job that can be cancelled."""
     found = {"state": "interrupted", "words": "", "job": None}
     if run is not None and run.card is not None:
         found["state"] = "finished"
-    elif job is not None and job.state == "cancelled" and job.number == running:
+    elif job is not None and job.state == "cancelled" and job.number == current:
         found |= {"state": "stopping", "words": "ends its step and writes a checkpoint"}
     elif job is not None and job.state in ("waiting", "running"):
-        found |= {"state": job.state, "words": in_words(job) if job.state == "running" else "", "job": job.number}
+        found |= {"state": job.state, "words": _doing(job), "job": job.number}
     elif job is not None and job.state == "failed":
         found |= {"state": "failed", "words": job.message}
     elif job is None and run is not None and not run.quiet:
         found |= {"state": "elsewhere", "words": "started by another program"}
     return found
+
+
+def _doing(job: Job) -> str:
+    if job.state == "waiting":
+        return "until the job before it has ended"
+    return in_words(job) or "starting …"
 
 
 def shown(run: Run) -> dict:

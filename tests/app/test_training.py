@@ -142,7 +142,7 @@ def test_how_a_training_stands(tmp_path):
     run, done = Run(tmp_path / "a"), Run(tmp_path / "done")
     run.look(), done.look()
     assert status(done, None, None)["state"] == "finished"
-    assert status(run, job("a", "running"), 1) == {"state": "running", "words": "", "job": 1}
+    assert status(run, job("a", "running"), 1) == {"state": "running", "words": "starting …", "job": 1}
     assert status(run, job("a", "waiting"), None)["state"] == "waiting"
     assert status(run, job("a", "cancelled"), 1)["state"] == "stopping"
     assert status(run, job("a", "cancelled"), None) == {"state": "interrupted", "words": "", "job": None}
@@ -162,7 +162,9 @@ def test_only_what_changed_is_sent(tmp_path):
     found = listed(runs, jobs, {"a": runs[0].version, "b": -1}, {"b"})
     assert found["names"] == ["c", "a", "b"] and list(found["runs"]) == ["b"] and found["embedded"] == ["b"]
     assert found["status"]["a"]["state"] == "running", "the newest job of a name counts"
-    assert found["status"]["c"] == {"state": "waiting", "words": "", "job": 2}
+    assert found["status"]["c"]["state"] == "waiting" and found["status"]["c"]["job"] == 2
+    stopping = listed(runs, [job("a", "cancelled", 7)], {}, set(), current=7)
+    assert stopping["status"]["a"]["state"] == "stopping" and stopping["status"]["b"]["state"] == "elsewhere"
     json.dumps({k: v for k, v in shown(runs[0]).items() if k != "curve"})
 
 
