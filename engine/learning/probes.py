@@ -60,8 +60,9 @@ class Classification:
     accuracy, accuracy_error : float
         Share of the objects whose most probable class is theirs, and its bootstrap error.
     auc, auc_error : float
-        Area under the ROC curve (more than two classes: each against the rest, averaged), and its bootstrap error (NaN
-        if no bootstrap was asked for).
+        Area under the ROC curve (more than two classes: each against the rest, averaged), the mean over the folds: of
+        all objects together it would suffer from the folds' different offsets. And its bootstrap error (NaN if no
+        bootstrap was asked for).
     inverse_penalty : (folds,) float64
         C chosen in each fold.
     """
@@ -142,11 +143,12 @@ def classify(
     """
     classes, codes = _classes(truth, folds)
     probability = np.zeros((len(codes), len(classes)))
-    chosen = []
+    chosen, areas = [], []
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(codes[:, None], codes):
         known, unseen = standardised(features[train], features[test])
         chosen.append(_inverse_penalty(known, codes[train], seed))
         probability[test] = _logistic(chosen[-1], known, codes[train]).predict_proba(unseen)
+        areas.append(area(probability[test], codes[test]))
     right = probability.argmax(axis=1) == codes
     rng = np.random.default_rng(seed)
     samples = [rng.integers(len(codes), size=len(codes)) for _ in range(bootstraps)]
@@ -155,7 +157,7 @@ def classify(
         probability=probability,
         accuracy=float(right.mean()),
         accuracy_error=_spread([right[s].mean() for s in samples]),
-        auc=area(probability, codes),
+        auc=float(np.mean(areas)),
         auc_error=_spread([area(probability[s], codes[s]) for s in samples if len(np.unique(codes[s])) > 1]),
         inverse_penalty=np.array(chosen),
     )

@@ -31,7 +31,7 @@ def test_separate_classes_are_read_off_and_equal_ones_are_not():
 
 def test_probe_equals_scikit_learns_nested_search():
     features, truth = points(1.0, n=300)
-    slow = np.zeros(len(truth))
+    slow, areas = np.zeros(len(truth)), []
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         {"logisticregression__C": list(probes.INVERSE_PENALTIES)},
@@ -40,9 +40,10 @@ def test_probe_equals_scikit_learns_nested_search():
     )
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(features, truth):
         slow[test] = search.fit(features[train], truth[train]).predict_proba(features[test])[:, 1]
+        areas.append(roc_auc_score(truth[test], slow[test]))
     found = probes.classify(features, truth)
     assert found.probability[:, 1] == pytest.approx(slow, abs=1e-3)
-    assert found.auc == pytest.approx(roc_auc_score(truth, slow), abs=1e-3)
+    assert found.auc == pytest.approx(np.mean(areas), abs=1e-3)
 
 
 def test_nothing_is_learned_from_the_test_split():
