@@ -34,8 +34,8 @@ from engine.training.processes import Processes
 
 #: Share of the steps that warm up, largest norm of a gradient, memory of the averaged weights.
 WARM_UP, CLIP, MEMORY = 0.05, 5.0, 0.999
-#: How many batches that are not finite end a training, and how much of one each good batch makes up for.
-BAD_LIMIT, FORGIVEN = 3.0, 0.1
+#: How many batches that are not finite a training survives, and how much of one each good batch makes up for.
+BAD_LIMIT, FORGIVEN = 2.0, 1 / 9
 
 
 class NotFinite(Exception):
@@ -96,6 +96,15 @@ def own_randomness(device: torch.device) -> Iterator[None]:
         yield
 
 
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed the generators that layers draw from; `torch.manual_seed` seeds all devices there are, at 1 ms a step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 class Loop:
     """A training at some step.
 
@@ -151,7 +160,7 @@ class Loop:
         """
         seed = draws(self.plan.seed, self.step, self.processes.rank)
         rng = torch.Generator(self.device).manual_seed(seed)
-        torch.manual_seed(seed)
+        _seed_dropout(seed, self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate_at(self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
@@ -164,7 +173,7 @@ class Loop:
         bad, leave = self.processes.largest(flags).bool().tolist()
         if bad:
             self.bad += 1
-            if self.bad >= BAD_LIMIT:
+            if self.bad > BAD_LIMIT:
                 raise NotFinite(self.step)
         else:
             self._learn(terms)
@@ -181,6 +190,11 @@ class Loop:
         for name, value in terms.items():
             value = value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    @property
+    def sound(self) -> bool:
+        """Whether the last steps were finite, so that this is a state to go on from."""
+        return self.bad < 1
 
     def terms(self) -> dict[str, float]:
         """Mean of each term of the loss since this was last asked, of this process."""

@@ -49,6 +49,8 @@ CHECKPOINT_SECONDS = 120.0
 RECORD = 20
 #: Objects that a measurement encodes, and cutouts of a picture.
 MEASURED, DRAWN = 2000, 8
+#: A checkpoint is measured unless less than so many times the cost of the last measurement has passed since.
+RARELY = 3
 #: Cutouts through the encoder at once when it is measured.
 ENCODED = 256
 #: Timing, to turn minutes into steps: seconds and steps it takes at least, and steps that warm up before.
@@ -318,7 +320,8 @@ class _Run:
     def _steps(self, loop: Loop) -> None:
         steps = loop.plan.steps
         records = _Records(self.training, self.clock, loop, self.settings["batch"])
-        saved = time.monotonic()
+        saved = looked = time.monotonic()
+        look = 0.0
         self.progress(loop.step, steps, "training")
         leave = False
         with _asked_to_stop() as asked, closing(self.feed.batches(loop.step, steps, self.processes.device)) as batches:
@@ -329,8 +332,11 @@ class _Run:
                 self.progress(loop.step, steps, "training")
                 if leave:
                     break
-                if self.writes and loop.step < steps and time.monotonic() - saved > self.settings["checkpoint_seconds"]:
-                    records.paused(self._look(loop))
+                due = time.monotonic() - saved > self.settings["checkpoint_seconds"]
+                if self.writes and due and loop.sound and loop.step < steps:
+                    if time.monotonic() - looked >= RARELY * look:
+                        records.paused(look := self._look(loop))
+                        looked = time.monotonic()
                     self._keep(loop)
                     saved = time.monotonic()
             if leave or asked:
@@ -345,10 +351,9 @@ class _Run:
             raise self._diverged(error.step) from error
 
     def _diverged(self, step: int) -> UserError:
-        back = "go on from its last checkpoint with the same command, or " if self.training.checkpoint.is_file() else ""
         return UserError(
             f"the training {self.training.name!r} has diverged: its loss or gradient is not finite at step {step:,}",
-            f"{back}begin anew under another --name with a smaller --rate than {self.settings['rate']:g}",
+            f"begin anew under another --name with a smaller --rate than {self.settings['rate']:g}",
         )
 
     def _keep(self, loop: Loop) -> None:

@@ -67,13 +67,19 @@ def read_targets(survey: Survey, columns: Sequence[str] = ()) -> tuple[dict[str,
 
 def _votes_or_classes(survey: Survey, column: str) -> bool:
     """Whether a column is learned without being named: fractions, votes, yes and no, words of a few kinds."""
-    given = pd.Series(survey.column(column)).dropna()
+    given = _column(survey, column).dropna()
     if simple_name(column) in NO_LABELS or given.nunique() < 2:
         return False
     if not pd.api.types.is_numeric_dtype(given):
         return given.nunique() <= CLASSES
     inside = bool(given.between(0, 1).all())
     return inside or (column.endswith(VOTES) and bool(((given >= 0) & (given % 1 == 0)).all()))
+
+
+def _column(survey: Survey, name: str) -> pd.Series:
+    values = pd.Series(survey.column(name))
+    truths = values.dtype == object and values.dropna().map(type).isin((bool, np.bool_)).all()
+    return values.astype("boolean").astype("Float32") if truths else values  # yes, no and not known
 
 
 def _question(survey: Survey, columns: list[str]) -> tuple[list[str], np.ndarray]:
@@ -84,7 +90,7 @@ def _question(survey: Survey, columns: list[str]) -> tuple[list[str], np.ndarray
     UserError
         If a column holds neither fractions nor counts nor classes.
     """
-    given = [pd.Series(survey.column(column)) for column in columns]
+    given = [_column(survey, column) for column in columns]
     if len(columns) == 1 and not _numbers(given[0]):
         return _classes(columns[0], given[0])
     for column, values in zip(columns, given):
