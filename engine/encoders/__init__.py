@@ -145,7 +145,7 @@ class Encoder(Protocol):
         ...
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """Encode a prepared batch: (B, D) float32, always finite."""
+        """Encode a prepared batch: (B, D) float32; a row that is not finite is taken for one that cannot be encoded."""
         ...
 
 
