@@ -151,6 +151,28 @@ def train(args, progress: Progress) -> Outcome:
     )
 
 
+def finetune(args, progress: Progress) -> Outcome:
+    """Tune an encoder to a target's labels or a column, and score every object."""
+    survey = Survey.open(args.survey)
+    target = args.target or args.column
+    if not target:
+        raise UserError("there is nothing to learn", "name labels with --target, or a column with --column")
+    asked = ("epochs", "folds", "batch", "rate", "dropout", "augmentation", "objects", "seed")
+    given = {key: getattr(args, key) for key in asked if getattr(args, key) is not None}
+    made = survey.finetune(
+        target,
+        encoder=args.encoder,
+        column=args.column,
+        kind=args.kind,
+        name=args.name,
+        device=args.device,
+        score=not args.no_scores,
+        progress=progress,
+        **given,
+    )
+    return made.facts(), made.text()
+
+
 def similar(args, progress: Progress) -> Outcome:
     """Rank objects by likeness to some, and unlikeness to others."""
     found = Survey.open(args.survey).similar(
@@ -347,6 +369,23 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--checkpoint-seconds", type=_positive_number, default=120.0, help="time between checkpoints (120)"
     )
+
+    command = add(finetune)
+    command.add_argument("--target", help="whose labels to learn, and what the scores are called")
+    command.add_argument("--column", help="learn a catalogue column, or a condition such as 'z > 0.1', instead of labels")
+    command.add_argument("--kind", choices=["verdict", "classes", "number"], help="how to take the column")
+    command.add_argument("--encoder", default="skysieve-base", help="what to start from, as for embed (skysieve-base)")
+    command.add_argument("--name", help="of the result; TARGET-1, TARGET-2, … if not given")
+    command.add_argument("--epochs", type=_positive, help="by the number of labels if not given")
+    command.add_argument("--folds", type=_positive, help="1: a fifth is left out; n: every object is, in n parts")
+    command.add_argument("--batch", type=_positive, help="objects a step (32)")
+    command.add_argument("--rate", type=float, help="learning rate of the head (0.0001); layers below have less")
+    command.add_argument("--dropout", type=float, help="before the head (0.5)")
+    command.add_argument("--augmentation", choices=["turn", "disturb", "none"], help="what happens to cutouts (turn)")
+    command.add_argument("--objects", type=_positive, help="to learn from, at most (20,000)")
+    command.add_argument("--seed", type=int)
+    command.add_argument("--device", help="cuda, mps or cpu")
+    command.add_argument("--no-scores", action="store_true", help="make the encoder and the classifier only")
 
     command = add(similar)
     command.add_argument("ids", nargs="+", metavar="ID")

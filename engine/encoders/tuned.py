@@ -8,6 +8,8 @@ it started from, with other weights.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from inspect import ismethod
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -19,7 +21,7 @@ from torch import nn
 
 from engine import files
 from engine.data.stretch import Calibration
-from engine.encoders import CARD, UNSTATED, Encoder, load
+from engine.encoders import CARD, UNSTATED, Encoder, check_bands, load
 from engine.encoders.trained import Trained
 from engine.errors import UserError
 
@@ -62,7 +64,8 @@ def layers(network: nn.Module) -> list[list[nn.Parameter]]:
     The parts are what ``network.layers()`` says, else its children in the order in which it was built, with every list
     of blocks opened. What is in no part (the fill of missing pixels, class tokens) goes with the first.
     """
-    parts = network.layers() if callable(getattr(network, "layers", None)) else _parts(network)
+    own = getattr(network, "layers", None)  # a method of ours; in other libraries often a list of blocks
+    parts = own() if ismethod(own) else _parts(network)
     groups: list[list[nn.Parameter]] = []
     seen: set[int] = set()
     for part in parts:
@@ -120,6 +123,10 @@ class Tuned:
         self.normalisation = getattr(self.start, "normalisation", UNSTATED)
         self.licence = self.card.get("licence", UNSTATED)
         self.trained_on = self.card.get("trained_on", UNSTATED)
+
+    def serve(self, bands: Sequence[str]) -> None:
+        """Take cutouts of these bands from now on, as the encoder it started from; refuses those it cannot take."""
+        check_bands(self.start, bands)
 
     def fit(self, pixels: np.ndarray, calibration: Calibration, science: bool) -> None:
         """Nothing to learn."""

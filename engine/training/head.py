@@ -59,6 +59,8 @@ class Head(nn.Module):
         How common each class was among the labels; empty for a number.
     centre, spread : buffers
         A number is centre + spread · output.
+    strength : buffer
+        λ of the penalty λ |W|² / 2 beside the *mean* loss, as cross-validation chose it.
     """
 
     mean: torch.Tensor
@@ -66,6 +68,7 @@ class Head(nn.Module):
     frequency: torch.Tensor
     centre: torch.Tensor
     spread: torch.Tensor
+    strength: torch.Tensor
 
     def __init__(self, dimension: int, outputs: int, *, classes: int = 0):
         super().__init__()
@@ -75,6 +78,7 @@ class Head(nn.Module):
         self.register_buffer("frequency", torch.full((classes,), 1 / max(classes, 1)))
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("spread", torch.ones(()))
+        self.register_buffer("strength", torch.zeros(()))
 
     def forward(self, vectors: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(B, D) → (B, outputs); `keep`, (B, D), multiplies the standardised features: dropout."""
@@ -88,6 +92,11 @@ class Head(nn.Module):
             return self.centre + self.spread * outputs
         logits = torch.cat([torch.zeros_like(outputs), outputs], dim=1) if outputs.shape[1] == 1 else outputs
         return torch.softmax(logits + torch.log(self.frequency), dim=1)
+
+    @property
+    def penalty(self) -> torch.Tensor:
+        """What its slopes cost beside the mean loss."""
+        return self.strength * self.linear.weight.square().sum() / 2
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Numbers in units of their spread: what the outputs are compared with."""
@@ -136,14 +145,15 @@ def started(vectors: np.ndarray, truth: Truth, *, frequency: np.ndarray | None =
     head = Head(vectors.shape[1], classes if truth.kind == "classes" else 1, classes=classes)
     if truth.kind == "number":
         centre, spread = float(truth.values.mean()), float(truth.values.std()) or 1.0
-        slope, offset = _ridge(features, (truth.values - centre) / spread, seed)
+        slope, offset, strength = _ridge(features, (truth.values - centre) / spread, seed)
         head.centre.fill_(centre)
         head.spread.fill_(spread)
     else:
-        slope, offset = _logistic(features, truth.values, len(head.linear.bias), seed)
+        slope, offset, strength = _logistic(features, truth.values, len(head.linear.bias), seed)
         counts = np.bincount(truth.values, minlength=classes) if frequency is None else np.asarray(frequency)
         head.frequency.copy_(torch.from_numpy(np.maximum(counts / counts.sum(), 1e-6)))
     with torch.no_grad():
+        head.strength.fill_(strength / len(vectors))
         head.mean.copy_(torch.from_numpy(mean))
         head.sd.copy_(torch.from_numpy(sd))
         head.linear.weight.copy_(torch.from_numpy(slope))
@@ -151,9 +161,11 @@ def started(vectors: np.ndarray, truth: Truth, *, frequency: np.ndarray | None =
     return head
 
 
-def _logistic(features: np.ndarray, values: np.ndarray, outputs: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes (outputs, D) and offsets (outputs,) of the penalised logistic fit; classes that are absent get a slope of
-    zero and an offset that says never.
+def _logistic(
+    features: np.ndarray, values: np.ndarray, outputs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Slopes (outputs, D) and offsets (outputs,) of the penalised logistic fit, and 1/C; classes that are absent get a
+    slope of zero and an offset that says never.
     """
     few = _few(len(values), seed)
     folds = _folds(values[few])
@@ -163,13 +175,13 @@ def _logistic(features: np.ndarray, values: np.ndarray, outputs: int, seed: int)
         strength = min(STRENGTHS, key=lambda c: _logistic_risk(features[few], values[few], splits, c))
     model = _fit_logistic(features, values, strength)
     if outputs == 1:
-        return model.coef_, model.intercept_
+        return model.coef_, model.intercept_, 1 / strength
     slope, offset = np.zeros((outputs, features.shape[1])), np.full(outputs, -20.0)
     if len(model.classes_) == 2:  # one logit becomes two
         slope[model.classes_[1]], offset[model.classes_] = model.coef_[0], (0.0, model.intercept_[0])
     else:
         slope[model.classes_], offset[model.classes_] = model.coef_, model.intercept_
-    return slope, offset
+    return slope, offset, 1 / strength
 
 
 def _fit_logistic(features: np.ndarray, values: np.ndarray, strength: float) -> LogisticRegression:
@@ -188,7 +200,8 @@ def _logistic_risk(features: np.ndarray, values: np.ndarray, splits: list, stren
     return float(np.mean([told[values == value].mean() for value in np.unique(values)]))
 
 
-def _ridge(features: np.ndarray, values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _ridge(features: np.ndarray, values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Slopes (1, D) and offset (1,) of the ridge fit, and α."""
     few = _few(len(values), seed)
     splits = list(KFold(min(5, len(few)), shuffle=True, random_state=seed).split(few))
 
@@ -199,8 +212,9 @@ def _ridge(features: np.ndarray, values: np.ndarray, seed: int) -> tuple[np.ndar
         ]
         return float(np.mean(np.concatenate(errors) ** 2))
 
-    model = Ridge(1 / min(STRENGTHS, key=risk)).fit(features, values)
-    return model.coef_[None], np.atleast_1d(model.intercept_)
+    strength = min(STRENGTHS, key=risk)
+    model = Ridge(1 / strength).fit(features, values)
+    return model.coef_[None], np.atleast_1d(model.intercept_), 1 / strength
 
 
 def _few(count: int, seed: int) -> np.ndarray:

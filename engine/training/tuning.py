@@ -7,8 +7,9 @@ The steps are AdamW's, with layer-wise learning rates (Bao et al. 2022, arXiv:21
 
     rate of layer k of L = rate · decay^(L + 1 − k),        decay = 0.75, the head's is `rate`,
 
-dropout before the head, cutouts turned at random, every class of the same weight in all. The network stays in
-evaluation mode: a few dozen objects would spoil the statistics of its batch normalisation.
+dropout before the head, cutouts turned at random, every class of the same weight in all. The head keeps the penalty
+that cross-validation chose for it: without, its slopes grow until they fit every label. The network stays in evaluation
+mode: a few dozen objects would spoil the statistics of its batch normalisation.
 
 **What keeps it from diverging.** The head that starts is the best over frozen features, so round 0 is the usual linear
 classifier, and the network has to beat it. Every object is judged by a network that did not learn from it. A round is
@@ -252,7 +253,8 @@ class Tuning:
         kept = torch.rand(vectors.shape, generator=self.dropping) >= self.recipe.dropout
         outputs = self.head(vectors, (kept / (1 - self.recipe.dropout)).to(vectors))
         members = members.to(self.values.device)
-        loss = (heads.losses(self.head, outputs, self.values[members]) * self.weights[members]).mean()
+        told = heads.losses(self.head, outputs, self.values[members]) * self.weights[members]
+        loss = told.mean() + self.head.penalty
         self.optimizer.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):  # a cutout out of all bounds: nothing to learn from
             return
