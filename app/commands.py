@@ -28,8 +28,6 @@ METHODS = {
 }
 #: Backbones, in plain words.
 BACKBONES = {"vit-tiny": "ViT, tiny", "vit-small": "ViT, small", "convnet": "convolutional"}
-#: Labels of a target that a fine-tuning needs at least.
-FEW = 10
 #: Longest training that can be asked for, minutes: a slip of the finger must not take a month.
 LONGEST = 7 * 24 * 60
 
@@ -110,20 +108,15 @@ def train(store: Store, fields: Fields) -> Draft:
 
 def finetune(store: Store, fields: Fields) -> Draft:
     """Fine-tuning an encoder to a target's labels."""
-    name, target, encoder = _name(fields), _text(fields, "target"), _text(fields, "encoder")
-    counts = store.survey.labels.targets().get(target, {})
-    labels = sum(count for value, count in counts.items() if value != "unsure")
+    from engine.training.truth import of_labels
+
+    target, encoder = _text(fields, "target"), _text(fields, "encoder")
+    if not target:
+        raise UserError("no target is chosen", "label a few dozen objects in the gallery, of both kinds")
+    of_labels(store.survey, target)  # refuses too few
+    name = _name(fields)
     if (store.survey.path / "models" / name).exists() or _queued(store, name):
         raise UserError(f"there is a training {name!r} already", "choose another name")
-    if labels < FEW:
-        raise UserError(
-            f"{target!r} has {labels} labels" if target else "no target is chosen",
-            f"label at least {FEW} objects of both kinds in the gallery, best a few dozen",
-        )
-    if sum(1 for value, count in counts.items() if value != "unsure" and count) < 2:
-        raise UserError(
-            f"every label of {target!r} is {next(iter(counts))!r}", "label some objects of another kind as well"
-        )
     if encoder == "pixels":
         raise UserError("`pixels` has no network to tune", "choose another encoder")
     _known(store, encoder)
@@ -250,9 +243,16 @@ def _queued(store: Store, name: str) -> bool:
 
 def named(arguments: Sequence[str]) -> str:
     """The name that a training's command gives; empty for other commands."""
-    if arguments[:1] and arguments[0] in ("train", "finetune") and "--name" in arguments[:-1]:
-        return arguments[list(arguments).index("--name") + 1]
-    return ""
+    return _option(arguments, "--name") if arguments[0] in ("train", "finetune") else ""
+
+
+def encoder(arguments: Sequence[str]) -> str:
+    """The encoder that an embedding's command names; empty for other commands."""
+    return _option(arguments, "--encoder") if arguments[0] == "embed" else ""
+
+
+def _option(arguments: Sequence[str], option: str) -> str:
+    return arguments[list(arguments).index(option) + 1] if option in arguments[:-1] else ""
 
 
 # -- what the forms offer ----------------------------------------------------------------------------------------------

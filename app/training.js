@@ -113,9 +113,9 @@ class Chart {
     text(width - right, height - 6, this.unit, "end");
     for (const s of [...this.series].sort((a, b) => Boolean(a.focus) - Boolean(b.focus))) {
       const d = s.x.map((x, k) => `${k ? "L" : "M"}${this.px(x).toFixed(1)} ${this.py(s.y[k]).toFixed(1)}`).join("");
-      this.svg.append(svg("path", { d, stroke: s.colour, class: s.focus ? "curve focus" : "curve" }));
+      this.svg.append(svg("path", { d, style: `stroke: ${s.colour}`, class: s.focus ? "curve focus" : "curve" }));
       if (s.dots || s.x.length === 1) for (let k = 0; k < s.x.length; k++) {
-        this.svg.append(svg("circle", { cx: this.px(s.x[k]), cy: this.py(s.y[k]), r: 2.5, fill: s.colour }));
+        this.svg.append(svg("circle", { cx: this.px(s.x[k]), cy: this.py(s.y[k]), r: 2.5, style: `fill: ${s.colour}` }));
       }
     }
     this.cross = svg("line", { y1: top, y2: height - bottom, class: "cross", visibility: "hidden" });
@@ -186,7 +186,8 @@ class Form {
     this.intro.textContent = INTRO[this.kind];
     this.go.textContent = VERBS[this.kind];
     this.fields.replaceChildren(...this[`${this.kind}Fields`](choices, values));
-    this.line.textContent = "";
+    if (this.drawnKind !== this.kind) this.drafted({ form: this.kind });
+    this.drawnKind = this.kind;
     this.check(0);
   }
 
@@ -372,8 +373,11 @@ class Trainings {
   show(data) {
     for (const name of Object.keys(this.runs)) if (!data.names.includes(name)) delete this.runs[name];
     Object.assign(this.runs, data.runs);
-    Object.assign(this, { names: data.names, status: data.status, colours: data.colours, embedded: data.embedded });
-    if (!this.focus || !data.names.includes(this.focus)) this.focus = data.names[0] ?? null;
+    Object.assign(this, { names: data.names, status: data.status, colours: data.colours, embedded: data.embedded, embedding: data.embedding });
+    if (!this.focus || !data.names.includes(this.focus)) {
+      this.focus = data.names.find((n) => ["running", "elsewhere"].includes(data.status[n].state)) ?? data.names.find((n) => this.runs[n]?.curve.step.length)
+        ?? data.names[0] ?? null;
+    }
     const fresh = data.names.filter((n) => !this.known?.has(n));
     if (this.known && fresh.length) this.focus = fresh[0];
     if (!this.known) for (const name of data.names.slice(OVERLAID)) this.hidden.add(name);
@@ -384,6 +388,12 @@ class Trainings {
     if (Object.keys(data.runs).length || fresh.length || this.drawn !== data.names.join("/")) this.drawCharts();
     this.drawn = data.names.join("/");
     this.picture.follow(this.focus, this.runs[this.focus]);
+  }
+
+  // The colours are made for a dark ground.
+  colour(name) {
+    const found = this.colours[name] ?? "var(--muted)";
+    return this.page.model.dark ? found : `color-mix(in srgb, ${found} 72%, black)`;
   }
 
   have() { return Object.fromEntries(Object.entries(this.runs).map(([name, run]) => [name, run.version])); }
@@ -429,7 +439,7 @@ class Trainings {
     const last = run?.last ?? {}, steps = run?.steps ?? 0, live = ["running", "elsewhere"].includes(status.state);
     row.dataset.state = status.state;
     row.classList.toggle("focus", name === this.focus);
-    row.dot.style.setProperty("--colour", this.colours[name] ?? "var(--muted)");
+    row.dot.style.setProperty("--colour", this.colour(name));
     row.dot.setAttribute("aria-pressed", String(!this.hidden.has(name)));
     row.what.textContent = run ? [METHODS[run.method] ?? run.method, run.backbone].filter(Boolean).join(" · ") : "";
     row.state.textContent = STATES[status.state];
@@ -447,7 +457,7 @@ class Trainings {
     if (["failed", "interrupted"].includes(status.state)) acts.push(["resume", run ? "Resume" : "Try again", `Go on with ${name}`]);
     if (status.state === "finished") {
       acts.push(this.embedded.includes(name) ? ["compare", "Compare", `Compare the representation ${name}`]
-        : ["embed", "Embed with it", `Make a representation with ${name}, and a map of it`]);
+        : this.embedding.includes(name) ? ["", "Embedding …", "Its representation is being made"] : ["embed", "Embed with it", `Make a representation with ${name}, and a map of it`]);
     }
     const key = JSON.stringify([acts, status.job]);
     if (row.dataset.acts === key) return; // a button is not replaced under a finger
@@ -455,6 +465,7 @@ class Trainings {
     row.acts.replaceChildren(...acts.map(([act, title, hint]) => button("plain", title, hint, (event) => {
       event.stopPropagation();
       if (act === "cancel") this.page.send("cancel", { job: status.job });
+      else if (!act) return;
       else if (act === "compare") this.page.compare.take(name);
       else this.page.send(act, { name });
     })));
@@ -484,7 +495,7 @@ class Trainings {
     const over = (record) => this.axis === "step" ? record.step : record.seconds / 60;
     const unit = this.axis === "step" ? "steps" : "minutes";
     for (const choice of this.axes.children) choice.classList.toggle("chosen", choice.dataset.axis ? choice.dataset.axis === this.axis : Boolean(this.log));
-    const look = (name) => ({ name, colour: this.colours[name], focus: name === this.focus });
+    const look = (name) => ({ name, colour: this.colour(name), focus: name === this.focus });
     this.loss.show(shown.map((name) => {
       const { curve } = this.runs[name];
       return { ...look(name), x: this.axis === "step" ? curve.step : curve.seconds.map((s) => s / 60), y: curve.loss };
@@ -832,18 +843,20 @@ class Page {
     this.dialog = element("dialog", "page", "", { role: "dialog", "aria-label": "Representations", tabindex: "-1" });
     const head = element("header", "");
     this.tabs = element("nav", "tabs");
+    this.jobs = element("div", "jobs");
+    this.said = element("div", "said", "", { role: "status" });
     for (const [page, title] of [["train", "Train and embed"], ["compare", "Compare"]]) {
       this.tabs.append(element("button", "tab", title, { type: "button", "data-page": page }));
       this.tabs.lastChild.addEventListener("click", () => this.open(page));
     }
-    head.append(element("h2", "", "Representations"), this.tabs, element("span", "space"),
+    head.append(element("h2", "", "Representations"), this.tabs, this.jobs,
       button("shut", "×", "Close (Esc)", () => this.close()));
     this.form = new Form(this);
     this.trainings = new Trainings(this);
     this.compare = new Compare(this);
     this.train = element("section", "train");
     this.train.append(this.form.root, this.trainings.middle, this.trainings.picture.root);
-    this.dialog.append(head, this.train, this.compare.root);
+    this.dialog.append(head, this.train, this.compare.root, this.said);
     this.dialog.addEventListener("cancel", (event) => { event.preventDefault(); this.close(); });
     for (const kind of ["keydown", "keyup"]) this.dialog.addEventListener(kind, (event) => event.stopPropagation()); // nothing behind it hears keys
   }
@@ -889,12 +902,39 @@ class Page {
   typed(event) { if (this.dialog.open && event.composedPath().includes(this.dialog)) this.key(event); }
 
   message(data) {
-    if (data.type === "runs") { this.asking = 0; this.names = data.names; this.trainings.show(data); }
+    if (data.type === "runs") { this.asking = 0; this.names = data.names; this.trainings.show(data); this.showJobs(data.jobs); }
     else if (data.type === "choices") { this.choices = data; this.offer(); }
     else if (data.type === "drafted") this.form.drafted(data);
     else if (data.type === "started") { this.form.started(data); this.look(); }
     else if (data.type === "compared") this.compare.compared(data);
+    else if (data.type === "notice") this.say(data);
     else if (data.type === "cursor") this.compare.focus(data.row);
+  }
+
+  // What runs beside the trainings: embeddings and layouts.
+  showJobs(jobs) {
+    const key = JSON.stringify(jobs);
+    if (this.jobsShown === key) return;
+    this.jobsShown = key;
+    this.jobs.replaceChildren(...jobs.slice(0, 3).map((job) => {
+      const made = element("div", "job"), track = element("div", job.fraction === null ? "track unknown" : "track");
+      track.append(element("div", "part"));
+      track.firstChild.style.width = `${100 * (job.fraction ?? 0.25)}%`;
+      made.title = `${job.title}: ${job.words}`;
+      made.append(element("b", "", job.title), element("span", "", job.words),
+        button("stop", "×", `Stop ${job.title}; what is finished is kept`, () => this.send("cancel", { job: job.number })), track);
+      return made;
+    }));
+  }
+
+  say({ level, text }) {
+    if (!text) return;
+    const box = element("div", `notice ${level}`);
+    const away = button("stop", "×", "Dismiss", () => box.remove());
+    box.append(element("span", "", text), away);
+    this.said.append(box);
+    while (this.said.children.length > 3) this.said.firstChild.remove();
+    if (level !== "error") setTimeout(() => box.remove(), 4000);
   }
 
   offer() {
@@ -915,7 +955,10 @@ export function render({ model }) {
   document.addEventListener("keydown", key);
   const frames = { picture: (f) => page.trainings.picture.show(f), near: (f) => page.compare.showNear(f), walked: (f) => page.compare.showWalk(f), offered: (f) => page.compare.showOffered(f) };
   for (const [name, show] of Object.entries(frames)) model.on(name, () => { const frame = parse(model[name]); if (frame) show(frame); });
-  const theme = () => { page.dialog.dataset.theme = model.dark ? "dark" : "light"; };
+  const theme = () => {
+    page.dialog.dataset.theme = model.dark ? "dark" : "light";
+    if (page.names.length) { page.trainings.drawList(); page.trainings.drawCharts(); }
+  };
   model.on("dark", theme);
   model.on("page", () => page.show());
   model.on("msg:custom", (data) => page.message(data.data ?? data));

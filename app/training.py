@@ -67,6 +67,7 @@ class TrainingView:
         state.param.watch(lambda event: self.view.param.update(dark=event.new), ["dark"])
         state.param.watch(lambda *_: self._selected(), ["selection"])
         state.param.watch(lambda event: self.view.send("cursor", row=event.new), ["cursor"])
+        state.param.watch(lambda event: self._notice(*event.new), ["notice"])
 
     def panel(self) -> TrainingPage:
         """What the shell lays out."""
@@ -81,6 +82,11 @@ class TrainingView:
         """React to a change in the store."""
         if self.state.page and kind in ("jobs", "pictures", "representation", "labels"):
             self._choices()
+
+    def _notice(self, kind: str, text: str) -> None:
+        """Say it on this page too, which lies over where notices are shown."""
+        if self.state.page:
+            self.view.send("notice", level=kind, text=text)
 
     # -- what the browser asks for -------------------------------------------------------------------------------------
 
@@ -316,6 +322,10 @@ def listed(runs: Sequence[Run], jobs: Sequence[Job], have: dict, made: set[str],
         "status": {commands.named(job.arguments): status(None, job, current) for job in waiting}
         | {run.name: status(run, by_name.get(run.name), current) for run in runs},
         "embedded": sorted(made & {run.name for run in runs}),
+        "jobs": [
+            _chip(job) for job in jobs if not commands.named(job.arguments) and job.state in ("running", "waiting")
+        ],
+        "embedding": [commands.encoder(job.arguments) for job in jobs if not job.over],
         "runs": {run.name: shown(run) for run in runs if have.get(run.name) != run.version},
     }
 
@@ -339,6 +349,11 @@ def status(run: Run | None, job: Job | None, current: int | None) -> dict:
     elif job is None and run is not None and not run.quiet:
         found |= {"state": "elsewhere", "words": "started by another program"}
     return found
+
+
+def _chip(job: Job) -> dict:
+    """A job that is no training, for the page's head."""
+    return {"number": job.number, "title": job.title, "words": _doing(job), "fraction": job.fraction}
 
 
 def _doing(job: Job) -> str:

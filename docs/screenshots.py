@@ -71,6 +71,15 @@ def main() -> None:
         server.wait(10)
 
 
+def photograph_page(page, part: str, path: Path) -> None:
+    """The page on representations, with what has been trained so far."""
+    address, dark = page.url.split("?")[0], "dark=true" in page.url.lower()
+    page.goto(f"{address}?page={part}&dark={str(dark).lower()}")
+    page.locator("dialog.page[open]").wait_for(timeout=60_000)
+    page.wait_for_timeout(20_000 if part == "compare" else 5_000)  # measures take a while
+    page.screenshot(path=path)
+
+
 def visit(browser, address: str, size: str, args) -> None:
     """One visit of the page at one size."""
     width, height = map(int, size.split("x"))
@@ -114,6 +123,8 @@ def visit(browser, address: str, size: str, args) -> None:
     for _ in args.labels:
         page.keyboard.press("z")
         page.wait_for_timeout(150)
+    for part in ("train", "compare"):
+        photograph_page(page, part, args.out / f"{name}-{part}.png")
     page.close()
 
 

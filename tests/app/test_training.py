@@ -89,8 +89,6 @@ def test_a_name_is_taken_by_a_folder_or_a_job(store):
     commands.draft(store, "train", TRAIN).start(store)
     with pytest.raises(UserError, match="already"):
         commands.draft(store, "train", TRAIN)
-    with pytest.raises(UserError, match="already"):
-        commands.draft(store, "finetune", {"name": "my-run", "target": "x", "encoder": "skysieve-base"})
 
 
 def test_votes_take_the_columns_that_are_ticked_or_all(store):
@@ -102,14 +100,18 @@ def test_votes_take_the_columns_that_are_ticked_or_all(store):
 
 def test_fine_tuning_needs_labels_of_two_kinds(store):
     fields = {"name": "tuned", "target": "odd one", "encoder": "skysieve-base", "epochs": ""}
-    with pytest.raises(UserError, match="0 labels"):
+    with pytest.raises(UserError, match="no labels"):
         commands.draft(store, "finetune", fields)
     store.survey.labels.add(np.arange(12), "odd one", "yes", ids=store.ids(np.arange(12)), user="t")
-    with pytest.raises(UserError, match="every label"):
+    with pytest.raises(UserError, match="too few"):
         commands.draft(store, "finetune", fields)
     store.survey.labels.add(np.arange(12, 20), "odd one", "no", ids=store.ids(np.arange(12, 20)), user="t")
     args = line(commands.draft(store, "finetune", fields), store)
     assert (args.target, args.encoder, args.name) == ("odd one", "skysieve-base", "tuned")
+    commands.draft(store, "train", {**TRAIN, "name": "tuned"}).start(store)
+    with pytest.raises(UserError, match="already"):
+        commands.draft(store, "finetune", fields)
+    fields = {**fields, "name": "tuned-2"}
     with pytest.raises(UserError, match="pixels"):
         commands.draft(store, "finetune", {**fields, "encoder": "pixels"})
 
@@ -159,8 +161,11 @@ def test_only_what_changed_is_sent(tmp_path):
     for run in runs:
         run.look()
     jobs = [job("c", "waiting", 2), job("a", "running", 1), job("a", "failed", 0)]
+    jobs.append(Job(9, "Map", ("layout", "a.survey"), state="running", stage="umap"))
+    jobs.append(Job(10, "Vectors", ("embed", "a.survey", "--encoder", "b"), state="waiting"))
     found = listed(runs, jobs, {"a": runs[0].version, "b": -1}, {"b"})
     assert found["names"] == ["c", "a", "b"] and list(found["runs"]) == ["b"] and found["embedded"] == ["b"]
+    assert [job["title"] for job in found["jobs"]] == ["Map", "Vectors"] and "b" in found["embedding"]
     assert found["status"]["a"]["state"] == "running", "the newest job of a name counts"
     assert found["status"]["c"]["state"] == "waiting" and found["status"]["c"]["job"] == 2
     stopping = listed(runs, [job("a", "cancelled", 7)], {}, set(), current=7)
@@ -255,6 +260,14 @@ def test_facts_are_measured_once(survey):
     found = Comparison(survey)
     assert found.agreement("rings", "noise") is found.agreement("noise", "rings")
     assert found.agreement("rings", "rings") == {}
+
+
+def test_what_is_wrong_is_said_on_the_page(view):
+    view.state.notice = ("error", "behind the page")
+    assert not view.said
+    view.state.page = "train"
+    view._receive({"type": "resume", "name": "unheard of"})
+    assert last(view, "notice")["level"] == "error" and "unheard of" in last(view, "notice")["text"]
 
 
 def test_nonsense_from_the_browser_does_no_harm(view):
