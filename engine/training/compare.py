@@ -58,7 +58,7 @@ IMAGENET_SIZES = (64, 128)
 #: Cutouts through an encoder at once.
 BATCH = 64
 #: Seconds between checkpoints: enough of them to rank.
-CHECKPOINT_SECONDS = 45.0
+CHECKPOINT_SECONDS = 60.0
 #: Fewest checkpoints that a rank correlation is given for.
 LEAST = 4
 #: Fewest records of the loss that its ends are averaged over.

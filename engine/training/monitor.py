@@ -6,7 +6,7 @@ of every model here; logistic and ridge on `COMPONENTS` standardised ones, neigh
 
 A column of a catalogue becomes a `Question`: yes or no, which class, or how much.
 
-Cost: 0.2 s a question and 1 s besides, for 2,000 vectors on one core.
+Cost: 0.25 s a question and 0.5 s besides, for 2,000 vectors on one core.
 """
 
 from __future__ import annotations
