@@ -157,8 +157,12 @@ def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.nd
             positions, cutouts = of_shape.setdefault(cutout.shape, ([], []))
             positions.append(position)
             cutouts.append(cutout)
-    for positions, cutouts in of_shape.values():
-        pixels[positions] = resample_batch(np.stack(cutouts), size)
+    for shape, (positions, cutouts) in of_shape.items():
+        if shape[1:] == (size, size):
+            for position, cutout in zip(positions, cutouts):
+                pixels[position] = cutout
+        else:
+            pixels[positions] = resample_batch(np.stack(cutouts), size)
     readable = np.asarray(np.isfinite(pixels).any(axis=(1, 2, 3)))
     for row in np.asarray(rows)[~readable]:
         problems.setdefault(int(row), "no finite pixel")

@@ -1,26 +1,21 @@
 """Embedding: one pass over the pixels of a survey that makes its vectors and its thumbnails.
 
-Threads read, resample and encode pictures ahead of the network, so that neither waits for the other. Work is done in
-shards of 4096 objects, each written whole; a run that was killed goes on from the next shard and ends with the same
-bytes, since batches never cross a shard and what was chosen (batch, device, the components of ``pixels``) is kept
-beside the shards.
+The work runs in a pipeline (`engine.encoders.pipeline`), through a network that was made faster (`engine.encoders
+.inference`). It is done in shards of 4096 objects, each written whole; a run that was killed goes on from the next shard
+and ends with the same bytes, since batches never cross a shard and what was chosen (batch, device, arithmetic, the
+components of ``pixels``) is kept beside the shards. A second process that wants the same representation is refused.
 
 Cost: one read of every cutout; memory a few batches, whatever the number of objects.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,28 +23,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from safetensors.torch import load_file, save
-from threadpoolctl import threadpool_limits
+from torch import nn
 
 from engine import device as devices
-from engine import files
+from engine import files, locks
 from engine.data import thumbnails as thumbs
-from engine.data.cutouts import CutoutSource, Unreadable, read_batch
-from engine.data.stretch import Calibration, to_rgb
-from engine.encoders import Encoder, check_bands, load
+from engine.data.cutouts import read_batch
+from engine.data.stretch import Calibration
+from engine.encoders import Encoder, check_bands, inference, load
+from engine.encoders.pipeline import NOT_FINITE, READ, Made, Pipeline, Task
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
     from engine.survey import Representation, Survey
 
-#: Cutouts through the network at once: on a CPU few enough that the activations stay in the allocator's reach.
-BATCH = {"cpu": 128, "cuda": 1024, "mps": 512}
-#: Cutouts held at their own size by one thread.
-READ = 64
-#: Threads that read ahead.
-READERS = min(4, os.cpu_count() or 1)
-#: Why an object that was read has no vector.
-NOT_FINITE = "the encoder gives no finite vector of it"
+__all__ = ["NOT_FINITE", "draw_thumbnails", "embed"]
+
+#: Cutouts through the network at once: on a CPU few enough that what is between two layers stays in the caches of a core.
+BATCH = {"cpu": 32, "cuda": 1024, "mps": 512}
+#: Objects from which compiling a network for CUDA pays.
+COMPILED = 50_000
+#: Cutouts that a faster network is compared on.
+EXAMPLE = 4
+#: Age in seconds of a half-written thumbnail shard that nobody can be writing any more.
+ABANDONED = 3600
 #: Unreadable objects named in problems.json.
 PROBLEMS_NAMED = 100
 
@@ -107,27 +105,26 @@ def embed(
     finished = _finished(folder, network)
     if finished and (not thumbnails or survey.thumbnails.complete):
         return survey.representation(folder.name)
-    settings = {
-        "encoder": network.name,
-        "identity": network.identity,
-        "objects": len(survey),
-        "device": place.type,
-        "batch": batch_size or BATCH[place.type],
-    }
-    calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
-    run = _Pass(survey, network, calibration, folder / ".shards", settings, vectors=not finished, thumbnails=thumbnails)
-    with _terminable():
+    with locks.alone(folder.parent / f".{folder.name}.lock", f"the representation {folder.name!r}"), _terminable():
+        if not finished and _finished(folder, network):  # by the process that had the lock until now
+            return survey.representation(folder.name)
+        run = _Pass(survey, network, folder, place, batch_size, vectors=not finished, thumbnails=thumbnails)
         if not finished:
             run.begin(progress)
         done = run.go(progress)
-    if not finished:
-        _assemble(folder, survey, network, settings)
+        if not finished:
+            _assemble(folder, survey, network, run.settings | {"spec": str(encoder)})
     seconds = time.monotonic() - started
     survey.record_run(
         "embed",
-        settings | {"name": folder.name, "thumbnails": thumbnails},
+        run.settings | {"name": folder.name, "thumbnails": thumbnails},
         seconds=seconds,
-        results={"embedded": done, "rate": round(done / seconds, 1)},
+        results={
+            "embedded": done,
+            "rate": round(done / seconds, 1),
+            "batch": run.batch,
+            "waited": round(run.waited, 4),
+        },
     )
     return survey.representation(folder.name)
 
@@ -136,10 +133,8 @@ def draw_thumbnails(survey: Survey, *, progress: Progress = silent) -> None:
     """Make the thumbnails that are missing, and nothing else: for vectors that came from elsewhere."""
     if survey.thumbnails.complete:
         return
-    calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
     unused = load("pixels")  # the pass wants an encoder; this one has no weights to load
-    settings = {"batch": BATCH["cpu"]}
-    run = _Pass(survey, unused, calibration, survey.thumbnails.folder, settings, vectors=False, thumbnails=True)
+    run = _Pass(survey, unused, survey.thumbnails.folder, torch.device("cpu"), None, vectors=False, thumbnails=True)
     with _terminable():
         run.go(progress)
 
@@ -163,113 +158,63 @@ def _finished(folder: Path, encoder: Encoder) -> bool:
     return True
 
 
-# -- reading -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Held:
-    """Cutouts in memory as a source, so that they are read once and resampled to two sizes."""
-
-    bands: tuple[str, ...]
-    science: bool
-    cutouts: dict[int, np.ndarray | Unreadable]
-
-    def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
-        return [self.cutouts[int(row)] for row in rows]
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A batch that was read: the network's input, which rows are readable, why not, and the encoded thumbnails."""
-
-    rows: np.ndarray
-    prepared: torch.Tensor | None
-    readable: np.ndarray
-    problems: dict[int, str]
-    pictures: list[bytes]
-
-
-def _read(
-    source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration, thumbnails: bool
-) -> _Read:
-    """Read a batch, `READ` cutouts of full size at a time."""
-    parts = [
-        _read_part(source, rows[k : k + READ], encoder, calibration, thumbnails) for k in range(0, len(rows), READ)
-    ]
-    prepared = None if encoder is None else torch.cat([p.prepared for p in parts if p.prepared is not None])
-    problems = {row: reason for p in parts for row, reason in p.problems.items()}
-    pictures = [picture for p in parts for picture in p.pictures]
-    return _Read(rows, prepared, np.concatenate([p.readable for p in parts]), problems, pictures)
-
-
-def _read_part(
-    source: CutoutSource, rows: np.ndarray, encoder: Encoder | None, calibration: Calibration, thumbnails: bool
-) -> _Read:
-    held = _Held(source.bands, source.science, dict(zip(rows.tolist(), source.read(rows))))
-    pictures = _pictures(held, rows, calibration) if thumbnails else []
-    if encoder is None:
-        return _Read(rows, None, np.ones(len(rows), bool), {}, pictures)
-    pixels, readable, problems = read_batch(held, rows, encoder.size)
-    return _Read(rows, encoder.prepare(pixels, calibration, source.science), readable, problems, pictures)
-
-
-def _pictures(held: _Held, rows: np.ndarray, calibration: Calibration) -> list[bytes]:
-    """Encode thumbnails: at the cutout's own size, or `thumbs.SIDE` where that is less; empty where unreadable."""
-    by_side: dict[int, list[int]] = {}
-    for position, row in enumerate(rows.tolist()):
-        cutout = held.cutouts[row]
-        if not isinstance(cutout, Unreadable):
-            by_side.setdefault(min(thumbs.SIDE, max(cutout.shape[1:])), []).append(position)
-    encoded = [b""] * len(rows)
-    for side, positions in by_side.items():
-        pixels, readable, _ = read_batch(held, rows[positions], side)
-        for position, known, picture in zip(positions, readable, to_rgb(pixels, calibration, science=held.science)):
-            encoded[position] = thumbs.encode(picture) if known else b""
-    return encoded
-
-
-def _one_core() -> None:
-    """Let the calling thread compute on one core: teams of threads under readers would hinder the network."""
-    torch.get_num_threads()  # torch sets a new thread's team when first asked, and would undo the limit later
-    threadpool_limits(1, user_api="openmp")
-
-
-def _ahead(tasks: Iterator[Callable[[], _Read]]) -> Generator[_Read, None, None]:
-    """Run tasks in threads, a few ahead, and yield what they give in order; stops them when the consumer stops."""
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader", initializer=_one_core)
-    coming: deque[Future[_Read]] = deque()
-    try:
-        for task in tasks:
-            coming.append(pool.submit(task))
-            if len(coming) > READERS:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
 # -- the pass ----------------------------------------------------------------------------------------------------------
 
 
 class _Pass:
-    """One pass over a survey: what is to be done, shard by shard, and where it is kept until all is there."""
+    """One pass over a survey: what is to be done, shard by shard, and where it is kept until all is there.
+
+    Attributes
+    ----------
+    settings : dict
+        What decides the bytes of the vectors.
+    batch : int
+        Cutouts through the network at once; less than what the settings say once the device's memory was full.
+    """
 
     def __init__(
         self,
         survey: Survey,
         encoder: Encoder,
-        calibration: Calibration,
         folder: Path,
-        settings: dict,
+        device: torch.device,
+        batch: int | None,
         *,
         vectors: bool,
         thumbnails: bool,
     ):
-        self.survey, self.encoder, self.calibration = survey, encoder, calibration
-        self.folder, self.settings = folder, settings
+        self.survey, self.encoder, self.device = survey, encoder, device
+        self.calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
+        self.folder, self.pictures = folder / ".shards", survey.thumbnails
         self.vectors, self.thumbnails = vectors, thumbnails
-        self.pictures = survey.thumbnails
+        self.batch = batch or BATCH[device.type]
+        self.settings = {
+            "encoder": encoder.name,
+            "identity": encoder.identity,
+            "objects": len(survey),
+            "device": device.type,
+            "batch": self.batch,
+            "arithmetic": self._hasten() if vectors else [],
+            "torch": torch.__version__,
+        }
+        self._times: list[tuple[float, float]] = []  # seconds, share waited
+
+    @property
+    def waited(self) -> float:
+        """Share of the time that the network waited for something to encode, 0-1."""
+        seconds = sum(s for s, _ in self._times)
+        return sum(s * share for s, share in self._times) / seconds if seconds else 0.0
+
+    def _hasten(self) -> list[str]:
+        """Make the encoder's network faster, if it is one that can be; returns what was done."""
+        network = getattr(self.encoder, "network", None)
+        if not isinstance(network, nn.Module) or not getattr(self.encoder, "mixed", True):
+            return []
+        compiled = self.device.type == "cuda" and len(self.survey) >= COMPILED
+        count, source = self.batch if compiled else EXAMPLE, self.survey.cutouts
+        pixels = _blobs(count, self.calibration, self.encoder.size)
+        example = self.encoder.prepare(pixels, self.calibration, source.science).to(self.device)
+        return list(inference.hasten(network, example, compiled=compiled))
 
     def begin(self, progress: Progress) -> None:
         """Take up what an earlier run with the same settings left, or start afresh; fit the encoder if need be."""
@@ -277,8 +222,10 @@ class _Pass:
         if not kept.is_file() or files.read_json(kept) != self.settings:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(".*.partial"):  # of a run that was killed while it wrote
-            left.unlink(missing_ok=True)
+        for left in [*self.folder.glob(".*.partial"), *self.folder.parent.glob(".*.partial")]:
+            left.unlink(missing_ok=True)  # of a run that was killed while it wrote: ours is the lock now
+        if (self.folder / "batch.json").is_file():
+            self.batch = files.read_json(self.folder / "batch.json")
         if self.encoder.sample:
             self._fit(progress)
         files.write_json(kept, self.settings)
@@ -291,7 +238,7 @@ class _Pass:
             self.encoder.fit(self._sample(progress), self.calibration, self.survey.cutouts.science)
             with files.atomic_path(learned) as temporary:
                 temporary.write_bytes(save(self.encoder.state()))
-        self.encoder.to(torch.device(self.settings["device"]))
+        self.encoder.to(self.device)
 
     def _sample(self, progress: Progress) -> np.ndarray:
         """Readable cutouts, (n, C, size, size), chosen at random with a fixed seed.
@@ -318,24 +265,68 @@ class _Pass:
 
     def go(self, progress: Progress) -> int:
         """Work through the shards that are not there yet; returns how many objects that were."""
+        self._tidy()
+        first = self._done()
+        while True:
+            try:
+                self._work(progress)
+                return self._done() - first
+            except inference.OutOfMemory as error:
+                self._halve(error, progress)
+
+    def _done(self) -> int:
         todo = [shard for shard in range(self.pictures.shards) if self._wants(shard)]
-        count = len(self.survey)
-        done = count - sum(self._length(shard) for shard in todo)
-        first = done
+        return len(self.survey) - sum(self._length(shard) for shard in todo)
+
+    def _work(self, progress: Progress) -> None:
+        todo = [shard for shard in range(self.pictures.shards) if self._wants(shard)]
+        count, done = len(self.survey), self._done()
         progress(done, count, "embedding")
-        with closing(_ahead(self._tasks(todo))) as batches:
-            for shard in todo:
-                read: list[_Read] = []
-                vectors: list[np.ndarray] = []
-                for batch in islice(batches, -(-self._length(shard) // self.settings["batch"])):
-                    if batch.prepared is not None:
-                        part, batch = self._encode(batch, batch.prepared)
-                        vectors.append(part)
-                    read.append(batch)
-                    done += len(batch.rows)
-                    progress(done, count, "embedding")
-                self._keep(shard, read, vectors)
-        return done - first
+        pipeline = Pipeline(
+            self.survey.cutouts,
+            self.encoder if self.vectors else None,
+            self.calibration,
+            device=self.device,
+            batch=self.batch,
+            padded="compiled" in self.settings["arithmetic"],
+        )
+        try:
+            with closing(pipeline.run(self._tasks(todo, pipeline.task))) as coming:
+                for shard in todo:
+                    made = []
+                    for part in islice(coming, -(-self._length(shard) // pipeline.task)):
+                        made.append(part)
+                        done += len(part.rows)
+                        progress(done, count, "embedding")
+                    self._keep(shard, made)
+        finally:
+            self._times.append((pipeline.seconds, pipeline.waited))
+
+    def _halve(self, error: inference.OutOfMemory, progress: Progress) -> None:
+        """Go on with half the batch; the shard that was under way is begun again, so that it has one batch throughout.
+
+        Raises
+        ------
+        UserError
+            If there is nothing left to halve.
+        """
+        if self.batch == 1:
+            raise UserError(
+                f"one cutout is too much for the memory of the {self.device.type} device",
+                "use another --device, a smaller --size or encoder, or end what else fills it",
+            ) from error
+        self.batch //= 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        files.write_json(self.folder / "batch.json", self.batch)
+        progress(self._done(), len(self.survey), f"the device's memory was full: {self.batch} at a time from here on")
+
+    def _tidy(self) -> None:
+        """Remove thumbnails left half-written by a run that was killed (another's are younger than that)."""
+        for left in self.pictures.folder.glob(".*.partial") if self.thumbnails else ():
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > ABANDONED:
+                    left.unlink()
 
     def _length(self, shard: int) -> int:
         return min(thumbs.SHARD, len(self.survey) - shard * thumbs.SHARD)
@@ -349,44 +340,36 @@ class _Pass:
     def _wants_pictures(self, shard: int) -> bool:
         return self.thumbnails and not self.pictures.has(shard)
 
-    def _tasks(self, todo: list[int]) -> Iterator[Callable[[], _Read]]:
-        source, size = self.survey.cutouts, self.settings["batch"]
+    def _tasks(self, todo: list[int], size: int) -> Iterator[Task]:
         for shard in todo:
             start, stop = shard * thumbs.SHARD, shard * thumbs.SHARD + self._length(shard)
-            encoder = self.encoder if self._wants_vectors(shard) else None
-            wanted = self._wants_pictures(shard)
+            vectors, pictures = self._wants_vectors(shard), self._wants_pictures(shard)
             for first in range(start, stop, size):
-                rows = np.arange(first, min(first + size, stop))
-                yield partial(_read, source, rows, encoder, self.calibration, wanted)
+                yield Task(np.arange(first, min(first + size, stop)), vectors, pictures)
 
-    def _encode(self, batch: _Read, prepared: torch.Tensor) -> tuple[np.ndarray, _Read]:
-        """Vectors of a batch, and the batch without what is no longer needed.
-
-        An object whose vector is not finite, as it is stored, is one that could not be encoded: no representation ever
-        holds a NaN, whatever network someone brings.
-        """
-        vectors = _stored(self.encoder(prepared).float().cpu().numpy(), self.encoder.dtype)
-        finite = np.isfinite(vectors).all(axis=1)
-        problems = {int(row): NOT_FINITE for row in batch.rows[batch.readable & ~finite]} | batch.problems
-        readable = batch.readable & finite
-        vectors[~readable] = 0
-        return vectors, replace(batch, prepared=None, readable=readable, problems=problems)
-
-    def _keep(self, shard: int, read: list[_Read], vectors: list[np.ndarray]) -> None:
+    def _keep(self, shard: int, made: list[Made]) -> None:
         """Write a shard; its vectors last, since they say that it is complete."""
         if self._wants_pictures(shard):
-            self.pictures.write(shard, [p for r in read for p in r.pictures])
+            self.pictures.write(shard, [p for m in made for p in m.pictures])
+        vectors = [m.vectors for m in made if m.vectors is not None]
         if vectors:
-            problems = {row: reason for r in read for row, reason in r.problems.items()}
+            problems = {row: reason for m in made for row, reason in m.problems.items()}
             files.write_json(_problems(self.folder, shard), sorted(problems.items())[:PROBLEMS_NAMED])
-            files.write_npy(_valid(self.folder, shard), np.concatenate([r.readable for r in read]))
+            files.write_npy(_valid(self.folder, shard), np.concatenate([m.readable for m in made]))
             files.write_npy(_vectors(self.folder, shard), np.concatenate(vectors))
 
 
-def _stored(vectors: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Vectors as they are kept; what overflows there becomes infinite, and is found out."""
-    with np.errstate(over="ignore"):
-        return vectors.astype(dtype)
+def _blobs(count: int, calibration: Calibration, size: int) -> np.ndarray:
+    """Cutouts as different as real ones, (count, C, size, size) float32: blobs of all sizes and brightnesses in noise."""
+    rng = np.random.default_rng(0)
+    sky, noise, bright = (
+        np.asarray(v, np.float32)[:, None, None]
+        for v in (calibration.background, calibration.noise, calibration.bright)
+    )
+    axis = (np.arange(size) - (size - 1) / 2) / size
+    width = rng.uniform(0.03, 0.3, (count, 1, 1, 1))
+    light = rng.uniform(0, 2, (count, len(sky), 1, 1)) * np.exp(-0.5 * (axis[:, None] ** 2 + axis**2) / width**2)
+    return (sky + bright * light + noise * rng.standard_normal(light.shape)).astype(np.float32)
 
 
 def _vectors(folder: Path, shard: int) -> Path:
