@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -186,10 +187,10 @@ def trained_row(
 
 def standing_rows(train: Survey, held: Survey, *, progress: Progress = silent) -> tuple[list[Row], list[str]]:
     """Rows of what is not trained here, and what was left out, with the reason."""
-    makers: dict[str, Callable[[], Encoder]] = {name: lambda n=name: load(n) for name in ("pixels", "skysieve-base")}
+    makers: dict[str, Callable[[], Encoder]] = {n: partial(load, n) for n in ("pixels", "skysieve-base")}
     reason = missing()
     if reason is None:
-        makers |= {f"EfficientNet-Lite0, ImageNet, {s} px": lambda s=s: ImageNet(size=s) for s in IMAGENET_SIZES}
+        makers |= {f"EfficientNet-Lite0, ImageNet, {s} px": partial(ImageNet, size=s) for s in IMAGENET_SIZES}
     left_out = [] if reason is None else [f"EfficientNet-Lite0 (ImageNet) is left out: {reason}."]
     truth, rows = answers(held), []
     for name, encoder in makers.items():
