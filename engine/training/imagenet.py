@@ -52,7 +52,7 @@ class ImageNet:
     sample = 0
     dtype = np.dtype(np.float16)
     dimension = 1280
-    bands = None
+    bands: int | tuple[str, ...] | None = None
     normalisation = "colour picture of 0-1, by ImageNet's mean and standard deviation"
     licence = "Apache-2.0"
     trained_on = "ImageNet (1.3 million photographs, 1,000 classes)"
@@ -93,7 +93,8 @@ class ImageNet:
     @torch.inference_mode()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, 3, size, size) → (B, 1280) float32."""
-        return self.network.extract_features(batch.to(self.device)).float().mean(dim=(2, 3))
+        maps = self.network.extract_features(batch.to(self.device))  # type: ignore[operator]  # not in nn.Module's stubs
+        return maps.float().mean(dim=(2, 3))
 
 
 def _weights() -> Path:
