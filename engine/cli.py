@@ -381,7 +381,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--batch", type=_positive, help="objects a step (32)")
     command.add_argument("--rate", type=float, help="learning rate of the head (0.0001); layers below have less")
     command.add_argument("--dropout", type=float, help="before the head (0.5)")
-    command.add_argument("--augmentation", choices=["turn", "disturb", "none"], help="what happens to cutouts (disturb; turn, for numbers)")
+    command.add_argument(
+        "--augmentation",
+        choices=["turn", "disturb", "none"],
+        help="what happens to cutouts (disturb; turn, for numbers)",
+    )
     command.add_argument("--objects", type=_positive, help="to learn from, at most (20,000)")
     command.add_argument("--seed", type=int)
     command.add_argument("--device", help="cuda, mps or cpu")
