@@ -177,6 +177,8 @@ class Form {
     const body = element("div", "scrolls");
     body.append(this.intro, this.fields);
     this.root.append(this.tabs, body, foot);
+    this.go.textContent = VERBS[this.kind];
+    this.drafted({ form: this.kind });
   }
 
   draw() {
@@ -362,10 +364,11 @@ class Trainings {
     measures.append(...this.metrics.map((c) => c.root));
     charts.append(this.loss.root, measures);
     this.empty = element("div", "empty");
-    this.empty.append(element("h3", "", "No training yet"), element("p", "",
+    this.empty.append(element("h3", "", "Looking for trainings …")); // until the first answer
+    this.nothing = [element("h3", "", "No training yet"), element("p", "",
       "An encoder turns a cutout into numbers, so that objects that look alike lie near each other. The one that ships knows galaxies in general; "
-      + "one that is trained here knows this survey. Ten minutes are enough to see whether it is worth hours: its loss, its measures and what it sees appear here while it learns."));
-    this.middle = element("section", "middle");
+      + "one that is trained here knows this survey. Ten minutes are enough to see whether it is worth hours: its loss, its measures and what it sees appear here while it learns.")];
+    this.middle = element("section", "middle none");
     this.middle.append(this.list, this.facts, charts, this.empty);
     this.picture = new Pictures(page);
   }
@@ -383,6 +386,7 @@ class Trainings {
     if (!this.known) for (const name of data.names.slice(OVERLAID)) this.hidden.add(name);
     this.known = new Set(data.names);
     this.middle.classList.toggle("none", data.names.length === 0);
+    if (this.nothing[0].parentNode !== this.empty) this.empty.replaceChildren(...this.nothing);
     this.drawList();
     this.drawFacts();
     if (Object.keys(data.runs).length || fresh.length || this.drawn !== data.names.join("/")) this.drawCharts();
@@ -496,7 +500,11 @@ class Trainings {
     const unit = this.axis === "step" ? "steps" : "minutes";
     for (const choice of this.axes.children) choice.classList.toggle("chosen", choice.dataset.axis ? choice.dataset.axis === this.axis : Boolean(this.log));
     const look = (name) => ({ name, colour: this.colour(name), focus: name === this.focus });
-    this.loss.show(shown.map((name) => {
+    // the losses of two methods measure different things
+    const method = this.runs[this.focus]?.method, alike = shown.filter((name) => !method || this.runs[name].method === method);
+    this.loss.title.textContent = alike.length < shown.length ? `Loss of ${METHODS[method] ?? method}` : "Loss";
+    this.loss.title.title = alike.length < shown.length ? "Only trainings by this method: the losses of two methods cannot be compared" : "";
+    this.loss.show(alike.map((name) => {
       const { curve } = this.runs[name];
       return { ...look(name), x: this.axis === "step" ? curve.step : curve.seconds.map((s) => s / 60), y: curve.loss };
     }), { unit, log: this.log, none: shown.length ? "The first numbers come after a few steps." : "Choose trainings above to draw their curves." });
@@ -528,7 +536,7 @@ class Trainings {
 class Pictures {
   constructor(page) {
     this.page = page;
-    this.root = element("aside", "picture");
+    this.root = element("aside", "picture without");
     this.head = element("div", "headings");
     this.image = element("img", "", "", { alt: "" });
     this.none = element("p", "none");
