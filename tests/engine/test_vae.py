@@ -155,3 +155,11 @@ def test_an_encoder_without_a_decoder_is_refused(tmp_path):
         vae.open_decoder(tmp_path)
     with pytest.raises(UserError, match="no finished training"):
         vae.open_decoder(tmp_path / "nowhere")
+
+
+def test_a_training_leaves_a_decoder_and_vectors_that_it_decodes(own_survey):
+    own_survey.train("vae", name="seen", steps=3, size=32, batch=8, objects=24)
+    opened = vae.open_decoder(own_survey.path / "models" / "seen")
+    assert opened.dimension == vae.LATENT and opened.settings["inner"]["backbone"] == "convnet"
+    walk = opened.walk(torch.zeros(vae.LATENT), torch.ones(vae.LATENT), 3)
+    assert walk.shape == (3, len(own_survey.bands), 32, 32) and torch.isfinite(walk).all()
