@@ -11,7 +11,9 @@
     scores/NAME.npy              one number an object
     selections/                  named sets of objects
     labels.sqlite                the label log
-    models/  runs/               classifiers; one record a command
+    models/NAME/                 encoders trained here; classifiers
+    cache/                       cutouts at the size of a training; may be deleted
+    runs/                        one record a command
 
 The row number is the key everywhere inside; ids are for people. Columns are read one at a time and memory-mapped, so that
 opening a survey of 10⁷ objects costs milliseconds.

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ from engine.encoders.convnet import HALF_MAX, has_bfloat16
 from engine.encoders.trained import normalisation
 from engine.errors import UserError
 from engine.jobs import Progress, silent
-from engine.training import Batch, Method, feed
+from engine.training import Batch, Method, feed, monitor
 from engine.training import method as method_named
 from engine.training.feed import Cutouts, Feed
 from engine.training.loop import Loop, NotFinite, Plan, draws, finite, own_randomness
@@ -53,8 +54,9 @@ MEASURED, DRAWN = 2000, 8
 RARELY = 3
 #: Cutouts through the encoder at once when it is measured.
 ENCODED = 256
-#: Timing, to turn minutes into steps: seconds and steps it takes at least, and steps that warm up before.
-TIMED_SECONDS, TIMED_STEPS, TIMED_WARM_UP = 6.0, 4, 2
+#: Timing, to turn minutes into steps: the seconds it takes or the share of the minutes, whichever is less; the steps it
+#: takes at least, and those that warm up before.
+TIMED_SECONDS, TIMED_SHARE, TIMED_STEPS, TIMED_WARM_UP = 6.0, 0.05, 4, 2
 
 
 def train(
@@ -233,6 +235,8 @@ class _Run:
         self.targets, self.processes = targets, processes
         self.writes = processes.rank == 0
         self.progress = progress if self.writes else silent
+        self.saved = self.looked = time.monotonic()  # when last
+        self.look = 0.0  # what it cost, seconds
 
     def go(self) -> None:
         """Train to the end."""
@@ -247,11 +251,7 @@ class _Run:
         )
         self.monitor = _Monitor(self.survey, self.feed, self.settings, self.processes.device)
         with own_randomness(self.processes.device):
-            kept = self.training.kept()
-            self.clock = _Clock(kept[2] if kept else 0.0)
-            if self.writes:
-                self.training.cut(kept[1] if kept else -1)
-            loop = self._begin(kept[0] if kept else None)
+            loop = self._begin()
             self._steps(loop)
             if self.writes:
                 self._finish(loop)
@@ -283,24 +283,36 @@ class _Run:
         )
         return Loop(self._method(), plan, self.processes)
 
-    def _begin(self, state: dict[str, torch.Tensor] | None) -> Loop:
+    def _begin(self) -> Loop:
         """The loop at the last checkpoint, or at step 0, measured and timed."""
+        state, step, seconds = self.training.kept() or (None, -1, 0.0)
+        self.clock = _Clock(seconds)
+        if self.writes:
+            self.training.cut(step)
         if state is not None:
             loop = self._loop(self.settings["steps"])
             loop.restore(state)
             return loop
         loop = self._loop(self.settings["steps"] or STEPS)
-        spent = self._look(loop)
+        self._look(loop)
         if self.settings["steps"] is None:
-            steps = self.processes.from_first(self._affordable(loop, spent))
+            steps = self.processes.from_first(self._affordable(loop))
             self.settings = self.settings | {"steps": steps}
             if self.writes:
                 self.training.settle(self.settings)
             loop = self._loop(steps)  # from the start again: what was learned while timing does not count
         return loop
 
-    def _affordable(self, loop: Loop, look: float) -> int:
-        """Steps that fit into the minutes asked for, if a measurement takes `look` seconds."""
+    def _affordable(self, loop: Loop) -> int:
+        """Steps that fit into the minutes asked for, of which measurements take their part."""
+        seconds = 60 * self.settings["minutes"]
+        each = self._timed(loop, min(TIMED_SECONDS, TIMED_SHARE * seconds))
+        interval = max(self.settings["checkpoint_seconds"], RARELY * self.look)
+        left = seconds - self.clock.now - self.look
+        return max(1, math.floor(left * interval / (interval + self.look) / each))
+
+    def _timed(self, loop: Loop, seconds: float) -> float:
+        """Seconds that a step takes, of as many as fit into `seconds`."""
         started, done = time.monotonic(), 0
         with closing(self.feed.batches(0, 1 << 40, self.processes.device)) as batches:
             for batch in batches:
@@ -309,22 +321,18 @@ class _Run:
                 if done == TIMED_WARM_UP:
                     started = time.monotonic()
                 self.progress(min(done, TIMED_STEPS), TIMED_STEPS, "timing")
-                ended = done >= TIMED_WARM_UP + TIMED_STEPS and time.monotonic() - started >= TIMED_SECONDS
+                ended = done >= TIMED_WARM_UP + TIMED_STEPS and time.monotonic() - started >= seconds
                 if self.processes.from_first(int(ended)):
                     break
-        each = (time.monotonic() - started) / (done - TIMED_WARM_UP)
-        interval = self.settings["checkpoint_seconds"]
-        left = 60 * self.settings["minutes"] - self.clock.now - look
-        return max(1, math.floor(left * interval / (interval + look) / each))
+        return (time.monotonic() - started) / (done - TIMED_WARM_UP)
 
     def _steps(self, loop: Loop) -> None:
-        steps = loop.plan.steps
+        """From where the loop is to its end, or until asked to stop; a checkpoint last."""
+        steps, leave = loop.plan.steps, False
         records = _Records(self.training, self.clock, loop, self.settings["batch"])
-        saved = looked = time.monotonic()
-        look = 0.0
         self.progress(loop.step, steps, "training")
-        leave = False
         with _asked_to_stop() as asked, closing(self.feed.batches(loop.step, steps, self.processes.device)) as batches:
+            self.saved = time.monotonic()
             for batch in batches:
                 leave = self._advance(loop, batch, leave=bool(asked))
                 if loop.step % RECORD == 0 or loop.step == steps:
@@ -332,17 +340,25 @@ class _Run:
                 self.progress(loop.step, steps, "training")
                 if leave:
                     break
-                due = time.monotonic() - saved > self.settings["checkpoint_seconds"]
-                if self.writes and due and loop.sound and loop.step < steps:
-                    if time.monotonic() - looked >= RARELY * look:
-                        records.paused(look := self._look(loop))
-                        looked = time.monotonic()
-                    self._keep(loop)
-                    saved = time.monotonic()
-            if leave or asked:
-                self._keep(loop)
+                if self.writes and self._due(loop):
+                    records.paused(self._checkpoint(loop))
+            self._keep(loop)
         if leave:  # another process was asked, not this one
             raise KeyboardInterrupt
+
+    def _due(self, loop: Loop) -> bool:
+        """Whether it is time for a checkpoint, and the loop in a state to go on from."""
+        late = time.monotonic() - self.saved > self.settings["checkpoint_seconds"]
+        return late and loop.sound and loop.step < loop.plan.steps
+
+    def _checkpoint(self, loop: Loop) -> float:
+        """Write one, measured if that is not too much to ask; the seconds it took."""
+        started = time.monotonic()
+        if started - self.looked >= RARELY * self.look:
+            self._look(loop)
+        self._keep(loop)
+        self.saved = time.monotonic()
+        return self.saved - started
 
     def _advance(self, loop: Loop, batch: Batch, *, leave: bool) -> bool:
         try:
@@ -364,19 +380,19 @@ class _Run:
         if self.writes:
             self.training.keep(state, step=loop.step, seconds=self.clock.now)
 
-    def _look(self, loop: Loop) -> float:
-        """Measure and draw; the seconds it took."""
+    def _look(self, loop: Loop) -> None:
+        """Measure and draw, once a step."""
+        if not self.writes or any(record["step"] == loop.step for record in self.training.quality()[-1:]):
+            return
         started = time.monotonic()
-        if self.writes:
-            self.training.append("quality", {"step": loop.step} | self.monitor.measure(loop))
-            picture = self.monitor.picture(loop)
-            if picture is not None:
-                self.training.draw(loop.step, picture)
-        return time.monotonic() - started
+        self.training.append("quality", {"step": loop.step} | self.monitor.measure(loop))
+        picture = self.monitor.picture(loop)
+        if picture is not None:
+            self.training.draw(loop.step, picture)
+        self.looked = time.monotonic()
+        self.look = self.looked - started
 
     def _finish(self, loop: Loop) -> None:
-        if not finite(loop.state()):
-            raise self._diverged(loop.step)
         self._look(loop)
         weights = {name: v.cpu() for name, v in loop.averaged.state_dict().items()}
         self.training.finish(compact(weights), self._card(loop))
@@ -453,12 +469,14 @@ class _Monitor:
             found.append(torch.nan_to_num(vectors).clamp(-HALF_MAX, HALF_MAX).cpu().numpy())
         return np.concatenate(found)
 
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """What the catalogue says of them."""
+        return monitor.label_columns(self.survey, self.feed.cutouts.rows[self.chosen])
+
     def measure(self, loop: Loop) -> dict[str, float]:
         """How good the vectors are by now."""
-        from engine.training import monitor
-
-        rows = self.feed.cutouts.rows[self.chosen]
-        return monitor.measure(self.vectors(loop.averaged), monitor.label_columns(self.survey, rows), seed=0)
+        return monitor.measure(self.vectors(loop.averaged), self.labels, seed=0)
 
     def picture(self, loop: Loop) -> np.ndarray | None:
         """What the method makes of some of them, (H, W, 3) uint8."""

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -45,7 +46,7 @@ class Small(backbones.Backbone):
 class Guess(Method):
     """Tell the brightness of each band from a view with noise, behind dropout: draws from both generators."""
 
-    defaults = {"backbone": "small", "batch": 8, "rate": 1e-2, "decay": 0.05}
+    defaults: ClassVar[dict] = {"backbone": "small", "batch": 8, "rate": 1e-2, "decay": 0.05}
     noisy = True
 
     def __init__(self, encoder, *, targets=None):
