@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
 from engine import files
@@ -172,15 +172,8 @@ def _start(folder: Path, card: dict) -> Tunable:
     return start
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the weights of a network, atomically."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with files.atomic_path(path) as temporary:
-        temporary.write_bytes(save(state))
-
-
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Read back what `save_weights` wrote.
+    """Give a network the weights of a file.
 
     Raises
     ------

@@ -6,9 +6,10 @@
 The network is tuned only if that is better on objects left out (see `engine.training.tuning`); else the frozen encoder
 and its head are what is kept, and ``tuned`` says so. What is left in ``models/NAME/``:
 
-    settings.json, history.jsonl                 what was asked; loss and merit of every round on objects left out
+    settings.json                                what was asked
+    history.jsonl, quality.jsonl                 loss of the steps, fold after fold; loss and merit on objects left out
     head.safetensors                             the classifier
-    encoder.safetensors and, last, encoder.json  the encoder, with the figures of both
+    encoder.safetensors and, last, encoder.json  the encoder, with the figures of both (`engine.training.record`)
 
 Cost: at 300 labels and the default settings about two minutes on one core, and one pass over the survey.
 """
@@ -16,7 +17,7 @@ Cost: at 300 labels and the default settings about two minutes on one core, and 
 from __future__ import annotations
 
 import datetime
-import json
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -32,13 +33,14 @@ from engine import files
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration
 from engine.encoders import CARD, UNSTATED, check_bands, load
-from engine.encoders.tuned import WEIGHTS, Tunable, require_tunable, save_weights
+from engine.encoders.tuned import Tunable, require_tunable
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.training import head as heads
 from engine.training import truth, tuning
 from engine.training.head import Head
-from engine.training.truth import Truth
+from engine.training.record import WORDS, Training
+from engine.training.truth import LABELS, Truth
 from engine.training.tuning import Judged, Material, Recipe, Tuning
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ STEPS, EPOCHS = 400, (5, 40)
 AUGMENTATION = {"verdict": "disturb", "classes": "disturb", "number": "turn"}
 #: Objects to learn from, and numbers of pixels held in memory (1 GiB), at most.
 MOST, MOST_VALUES = 20_000, 1 << 28
+#: Steps between two records.
+RECORD = 20
 #: Cutouts read at once; vectors scored at once.
 READ, SCORED = 64, 65536
 
@@ -174,10 +178,12 @@ def finetune(
     )
     settings = _settings(survey, known, learned, encoder, start, how)
     folder = _folder(survey.path / "models", target, name, settings)
-    if not (folder / CARD).is_file():
-        files.write_json(folder / "settings.json", settings)
-        material = _material(survey, known, learned, start, place, progress)
-        _learn(folder, survey, settings, material, how, progress)
+    with Training(folder).locked():
+        if not (folder / CARD).is_file():
+            settings |= {"command": _command(survey.path, folder.name, settings)}
+            files.write_json(folder / "settings.json", settings)
+            material = _material(survey, known, learned, start, place, progress)
+            _learn(folder, survey, settings, material, how, progress)
     card = files.read_json(folder / CARD)
     representation, names = _score(survey, folder, card, known, device, progress) if score else ("", ())
     result = Finetuned(
@@ -208,12 +214,31 @@ def _settings(survey: Survey, known: Truth, learned: Truth, spec: str, start: Tu
         "classes": list(known.classes),
         "source": known.source,
         "fingerprint": known.fingerprint,
+        "targets": {known.target: list(known.classes) or [known.target]},
         "objects": len(learned),
+        "steps": _steps(learned, recipe),
         "size": start.size,
         "bands": list(survey.bands),
         "science": bool(survey.cutouts.science),
         **asdict(recipe),
     }
+
+
+def _command(path: Path, name: str, settings: dict) -> str:
+    """What to type to get this again."""
+    words = ["python", "-m", "engine", "finetune", str(path), "--target", settings["target"], "--name", name]
+    if settings["source"] != LABELS:
+        words += ["--column", settings["source"], "--kind", settings["kind"]]
+    words += ["--encoder", settings["start"]["encoder"]]
+    asked = ("epochs", "folds", "batch", "rate", "dropout", "augmentation", "seed")
+    return shlex.join(
+        words
+        + [
+            word
+            for key in asked
+            for word in (f"--{key}", f"{settings[key]:g}" if isinstance(settings[key], float) else str(settings[key]))
+        ]
+    )
 
 
 def _lasting(spec: str) -> str:
@@ -236,7 +261,8 @@ def _folder(models: Path, target: str, name: str | None, settings: dict) -> Path
 
     def same(folder: Path) -> bool:
         kept = folder / "settings.json"
-        return kept.is_file() and files.read_json(kept) == settings
+        found = files.read_json(kept) if kept.is_file() else {}
+        return {k: v for k, v in found.items() if k not in WORDS} == settings
 
     if name is None:
         number = 1
@@ -301,18 +327,37 @@ def _learn(
     folder: Path, survey: Survey, settings: dict, material: Material, recipe: Recipe, progress: Progress
 ) -> None:
     """Tune, judge, and write encoder and head; the card comes last."""
-    judged = tuning.judge(material, recipe, _counter(_steps(material.truth, recipe), "tuning", progress))
-    _write_history(folder, judged, recipe)
-    everything = np.arange(len(material.truth))
-    final = Tuning(material, everything, recipe, stream=recipe.folds)
-    if judged.chosen:
-        epochs = recipe.marks[judged.chosen - 1]
-        told = _counter(epochs * final.steps_an_epoch, "tuning on all labels", progress)
-        for _ in range(epochs):
-            final.epoch(told)
+    training = Training(folder)
+    training.cut(-1)  # what an earlier run recorded that did not come to its end
+    judged = tuning.judge(material, recipe, _Log(training, settings["steps"], recipe.batch, "tuning", progress))
+    for record in _rounds(judged, material, recipe):
+        training.append("quality", record)
+    final = Tuning(material, np.arange(len(material.truth)), recipe, stream=recipe.folds)
+    epochs = recipe.marks[judged.chosen - 1] if judged.chosen else 0
+    log = _Log(None, epochs * final.steps_an_epoch, recipe.batch, "tuning on all", progress)
+    for _ in range(epochs):
+        final.epoch(log)
     _save_head(final.head, folder / HEAD)
-    save_weights(final.network, folder / WEIGHTS)
-    files.write_json(folder / CARD, settings | _card(survey, folder, material, judged))
+    weights = {name: value.detach().cpu().contiguous() for name, value in final.network.state_dict().items()}
+    training.finish(weights, settings | _card(survey, folder, material, judged))
+
+
+class _Log:
+    """Told the loss after each step: reports progress, and records the history of `training`."""
+
+    def __init__(self, training: Training | None, total: int, batch: int, stage: str, progress: Progress):
+        self.training, self.total, self.batch, self.stage, self.progress = training, total, batch, stage, progress
+        self.done, self.started = 0, time.monotonic()
+
+    def __call__(self, loss: torch.Tensor) -> None:
+        self.done += 1
+        self.progress(self.done, self.total, self.stage)
+        if self.training is not None and self.done % RECORD == 0:
+            seconds = time.monotonic() - self.started
+            speed = self.done / max(seconds, 1e-9)
+            record = {"step": self.done, "loss": float(loss), "rate": round(speed * self.batch, 1)}
+            left = round((self.total - self.done) / speed, 1)
+            self.training.append("history", record | {"seconds": round(seconds, 2), "left": left})
 
 
 def _steps(known: Truth, recipe: Recipe) -> int:
@@ -322,25 +367,20 @@ def _steps(known: Truth, recipe: Recipe) -> int:
     )
 
 
-def _counter(total: int, stage: str, progress: Progress):
-    done = 0
-
-    def told() -> None:
-        nonlocal done
-        done += 1
-        progress(done, total, stage)
-
-    return told
-
-
-def _write_history(folder: Path, judged: Judged, recipe: Recipe) -> None:
-    """Loss and merit after each round, on objects left out; step counts epochs, and 0 is the frozen network."""
-    records = [
-        {"step": epoch, "loss": float(losses.mean()), "merit": float(merit)}
-        for epoch, losses, merit in zip([0, *recipe.marks], judged.losses, judged.merits)
+def _rounds(judged: Judged, material: Material, recipe: Recipe) -> list[dict]:
+    """Loss and merit after each round, on objects left out; step 0 is the frozen network."""
+    merit = "r2" if material.truth.kind == "number" else "auc"
+    learning = len(material.truth) - len(material.truth) // max(2, recipe.folds)
+    return [
+        {
+            "step": epoch * -(-learning // recipe.batch),
+            "epoch": epoch,
+            "loss": float(losses.mean()),
+            merit: float(value),
+        }
+        for epoch, losses, value in zip([0, *recipe.marks], judged.losses, judged.merits)
         if np.isfinite(losses).all()
     ]
-    files.write_text(folder / "history.jsonl", "".join(json.dumps(record) + "\n" for record in records))
 
 
 def _card(survey: Survey, folder: Path, material: Material, judged: Judged) -> dict:
@@ -369,7 +409,6 @@ def _card(survey: Survey, folder: Path, material: Material, judged: Judged) -> d
         "counts": material.truth.counts,
         "figures": figures(judged.chosen),
         "frozen": figures(0),
-        "command": "finetune",
         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "version": version(),
         "torch": torch.__version__,
@@ -432,7 +471,7 @@ def _score(
         provenance = {
             "model": folder.name,
             "representation": made.name,
-            "event": survey.labels.latest(known.target) if known.source == "labels" else None,
+            "event": survey.labels.latest(known.target) if known.source == LABELS else None,
         }
         keys = ("target", "kind", "source", "tuned", "labels", "figures", "start", "made")
         files.write_json(

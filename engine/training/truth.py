@@ -34,6 +34,8 @@ MOST_CLASSES = 50
 FEW_NUMBERS = 10
 KINDS = ("verdict", "classes", "number")
 NO_YES = ("no", "yes")
+#: What `Truth.source` says of the label log.
+LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,10 @@ def of_labels(survey: Survey, target: str) -> Truth:
     rows, values = current.rows[use], current.values[use]
     left_out = len(told) - len(rows)
     if kind == "rating":
-        return _numbers(target, rows, values.astype(np.float64), "labels", left_out, bounds=(0.0, float(TOP_RATING)))
+        return _numbers(target, rows, values.astype(np.float64), LABELS, left_out, bounds=(0.0, float(TOP_RATING)))
     if kind == "verdict":
-        return _named(target, "verdict", rows, values, "labels", left_out)
-    return _named(target, "classes", rows, values, "labels", left_out)
+        return _named(target, "verdict", rows, values, LABELS, left_out)
+    return _named(target, "classes", rows, values, LABELS, left_out)
 
 
 def of_column(survey: Survey, target: str, column: str, *, kind: str | None = None) -> Truth:

@@ -213,12 +213,11 @@ class Tuning:
             torch.Generator().manual_seed(_seed(recipe.seed, stream, part)) for part in (0, 1)
         )
 
-    def epoch(self, told: Callable[[], None] = lambda: None) -> None:
-        """Learn from every object once; `told` is called after each step."""
+    def epoch(self, told: Callable[[torch.Tensor], None] = lambda loss: None) -> None:
+        """Learn from every object once; `told` is called with the loss of each step."""
         with closing(self._batches()) as batches:
             for members, prepared in batches:
-                self._learn(members, prepared)
-                told()
+                told(self._learn(members, prepared))
 
     def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Positions among `rows` and inputs; the next is made by a thread while the network works."""
@@ -244,7 +243,7 @@ class Tuning:
             )
         )
 
-    def _learn(self, members: torch.Tensor, prepared: torch.Tensor) -> None:
+    def _learn(self, members: torch.Tensor, prepared: torch.Tensor) -> torch.Tensor:
         total = self.recipe.epochs * self.steps_an_epoch
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * schedule((self.step + 1) / (total + 1))
@@ -253,14 +252,15 @@ class Tuning:
         kept = torch.rand(vectors.shape, generator=self.dropping) >= self.recipe.dropout
         outputs = self.head(vectors, (kept / (1 - self.recipe.dropout)).to(vectors))
         members = members.to(self.values.device)
-        told = heads.losses(self.head, outputs, self.values[members]) * self.weights[members]
-        loss = told.mean() + self.head.penalty
+        each = heads.losses(self.head, outputs, self.values[members]) * self.weights[members]
+        loss = each.mean() + self.head.penalty
         self.optimizer.zero_grad(set_to_none=True)
         if not torch.isfinite(loss):  # a cutout out of all bounds: nothing to learn from
-            return
+            return loss.detach()
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], CLIP)
         self.optimizer.step()
+        return loss.detach()
 
     def _vectors(self, prepared: torch.Tensor) -> torch.Tensor:
         place = self.material.device
@@ -341,8 +341,8 @@ def splits(truth: Truth, folds: int, seed: int) -> list[tuple[np.ndarray, np.nda
     return found[:1] if folds == 1 else found
 
 
-def judge(material: Material, recipe: Recipe, told: Callable[[], None] = lambda: None) -> Judged:
-    """Tune on the folds and choose the round to keep; `told` is called after each step."""
+def judge(material: Material, recipe: Recipe, told: Callable[[torch.Tensor], None] = lambda loss: None) -> Judged:
+    """Tune on the folds and choose the round to keep; `told` is called with the loss of each step."""
     parts = splits(material.truth, recipe.folds, recipe.seed)
     found = [
         _fold(material, recipe, learn, leave, stream, told, patient=len(parts) > 1)
@@ -363,7 +363,7 @@ def _fold(
     learn: np.ndarray,
     leave: np.ndarray,
     stream: int,
-    told: Callable[[], None],
+    told: Callable[[torch.Tensor], None],
     *,
     patient: bool,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Fine-tuning: what is learned from, the head and its start, the steps, what is kept, and what is left in the survey."""
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from engine.survey import Survey
 from engine.training import head as heads
 from engine.training import truth, tuning
 from engine.training.finetune import answers, open_head
+from engine.training.record import Training
 from engine.training.truth import Truth
 from engine.training.tuning import Material, Recipe, Tuning
 
@@ -414,7 +416,7 @@ def test_tuning_learns_what_frozen_features_do_not_say():
 
 def test_one_fold_gives_up_when_nothing_falls():
     told = []
-    judged = tuning.judge(material(60), Recipe(epochs=40, folds=1, rate=10.0), lambda: told.append(1))
+    judged = tuning.judge(material(60), Recipe(epochs=40, folds=1, rate=10.0), told.append)
     assert judged.chosen == 0 and len(told) < 40 * 2
     assert len(judged.rows) == 12
 
@@ -436,18 +438,19 @@ def test_forty_labels(survey):
     assert provenance["model"] == "thin-1" and provenance["event"] == survey.labels.latest("thin")
     card = files.read_json(made.folder / "encoder.json")
     assert card["figures"]["auc"] == list(made.figures["auc"]) and card["labels"] == 40
-    history = [json.loads(line) for line in (made.folder / "history.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in history] == [0, 1, 2, 3, 4]
+    quality = [json.loads(line) for line in (made.folder / "quality.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in quality] == [0, 2, 4, 6, 8]
+    assert quality[0]["auc"] == pytest.approx(made.frozen["auc"][0], abs=1e-4)
     again = survey.finetune("thin", encoder="base", **QUICK)
     assert again == made
 
 
 def test_the_same_seed_gives_the_same_bytes(survey):
     made = [survey.finetune("thin", encoder="base", name=name, score=False, **QUICK) for name in ("a", "b")]
-    for file in ("encoder.safetensors", "head.safetensors", "history.jsonl"):
+    for file in ("encoder.safetensors", "head.safetensors", "quality.jsonl"):
         assert (made[0].folder / file).read_bytes() == (made[1].folder / file).read_bytes()
     other = survey.finetune("thin", encoder="base", name="c", score=False, **QUICK, seed=1)
-    assert (other.folder / "history.jsonl").read_bytes() != (made[0].folder / "history.jsonl").read_bytes()
+    assert (other.folder / "quality.jsonl").read_bytes() != (made[0].folder / "quality.jsonl").read_bytes()
 
 
 def test_a_tuned_encoder_is_an_encoder_of_the_survey(survey):
@@ -572,9 +575,14 @@ def test_a_hugging_face_model(survey, tmp_path):
 
 
 def test_the_command(survey, capsys):
-    given = ["finetune", str(survey.path), "--target", "thin", "--encoder", "base", "--epochs", "1", "--folds", "2"]
+    given = ["finetune", str(survey.path), "--target", "thin", "--encoder", "base", "--epochs", "9", "--folds", "2"]
     assert main([*given, "--json", "--progress", "none"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["labels"] == 40 and told["scores"] == ["p_thin"] and "auc" in told["figures"]
+    training = Training.open(survey.path / "models" / "thin-1")
+    assert training.finished and [record["step"] for record in training.history()] == []
+    words = shlex.split(training.settings["command"])[3:]
+    assert main([*words, "--json", "--progress", "none"]) == 0  # what it says to type is the same one, finished
+    assert json.loads(capsys.readouterr().out)["name"] == "thin-1"
     assert main(["finetune", str(survey.path), "--progress", "none"]) == 2
     assert "--target" in capsys.readouterr().err
