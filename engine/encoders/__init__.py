@@ -119,10 +119,14 @@ class Encoder(Protocol):
     dtype: np.dtype
     sample: int
     identity: str
-    bands: int | tuple[str, ...] | None
     normalisation: str
     licence: str
     trained_on: str
+
+    @property
+    def bands(self) -> int | tuple[str, ...] | None:
+        """The bands it takes."""
+        ...
 
     def fit(self, pixels: np.ndarray, calibration: Calibration, science: bool) -> None:
         """Learn from a sample of the survey, (n, C, size, size) float32; called only if `sample` is not 0."""
