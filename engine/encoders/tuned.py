@@ -29,15 +29,12 @@ WEIGHTS = "encoder.safetensors"
 
 
 class Tunable(Encoder, Protocol):
-    """An encoder that is a torch network behind `prepare`.
+    """An encoder that is a torch network behind `prepare`."""
 
-    Attributes
-    ----------
-    network : nn.Module
-        A prepared batch → (B, D), differentiable. May have ``layers()``, its parts from the input to the output.
-    """
-
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """A prepared batch → (B, D), differentiable. May have ``layers()``, its parts from the input to the output."""
+        ...
 
 
 def require_tunable(encoder: Encoder, spec: str) -> Tunable:
@@ -48,8 +45,11 @@ def require_tunable(encoder: Encoder, spec: str) -> Tunable:
     UserError
     """
     network = getattr(encoder, "network", None)
-    tunable = isinstance(network, nn.Module) and not isinstance(network, torch.jit.ScriptModule)
-    if tunable and any(p.is_floating_point() for p in network.parameters()):
+    if (
+        isinstance(network, nn.Module)
+        and not isinstance(network, torch.jit.ScriptModule)
+        and next(network.parameters(), None) is not None
+    ):
         return cast(Tunable, encoder)
     why = "it has no network" if spec == "pixels" else "its network is exported, and cannot learn"
     raise UserError(

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, smooth_l1_loss
@@ -277,8 +277,14 @@ def area(answers: np.ndarray, values: np.ndarray) -> float:
     if len(there) < 2:
         return float("nan")
     if answers.shape[1] == 2:
-        return float(roc_auc_score(values, answers[:, 1]))
-    return float(np.mean([roc_auc_score(values == k, answers[:, k]) for k in there]))
+        return _pairs_in_order(answers[:, 1], values == 1)
+    return float(np.mean([_pairs_in_order(answers[:, k], values == k) for k in there]))
+
+
+def _pairs_in_order(score: np.ndarray, true: np.ndarray) -> float:
+    """Share of the pairs of a true and an untrue object in which the true one scores higher; ties count half."""
+    count, others = int(true.sum()), int((~true).sum())
+    return float((rankdata(score)[true].sum() - count * (count + 1) / 2) / (count * others))
 
 
 def _accuracy(answers: np.ndarray, values: np.ndarray) -> float:

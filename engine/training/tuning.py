@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -219,7 +219,7 @@ class Tuning:
             for members, prepared in batches:
                 told(self._learn(members, prepared))
 
-    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def _batches(self) -> Generator[tuple[torch.Tensor, torch.Tensor], None, None]:
         """Positions among `rows` and inputs; the next is made by a thread while the network works."""
         order = torch.randperm(len(self.rows), generator=self.reading)
         parts = list(order.split(self.recipe.batch))

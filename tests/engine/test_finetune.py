@@ -18,7 +18,6 @@ from torch import nn
 from engine import files
 from engine.cli import main
 from engine.encoders import backbones, load
-from engine.encoders.convnet import Network
 from engine.encoders.tuned import layers
 from engine.errors import UserError
 from engine.survey import Survey
@@ -313,7 +312,7 @@ def networks() -> list[nn.Module]:
     return [
         backbones.make("vit-tiny", bands=2, size=16, width=16, depth=3, heads=2),
         backbones.make("convnet", bands=2, size=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1, 1)),
-        Network(widths=(8, 16), blocks=(1, 1), dimension=8, size=16),
+        load("skysieve-base").network,
         ViTModel(vit),
         ConvNextModel(convnext),
     ]
