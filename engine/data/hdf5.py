@@ -85,6 +85,11 @@ def bands_first(block: np.ndarray, layout: str) -> np.ndarray:
     return np.ascontiguousarray(block, np.float32)
 
 
+def _as_bands(block: np.ndarray, layout: str) -> np.ndarray:
+    """See a block of images of any layout as (n, C, h, w), without touching it."""
+    return block[:, None] if layout == "NHW" else np.moveaxis(block, 3, 1) if layout == "NHWC" else block
+
+
 def slabs(wanted: np.ndarray, gap: int, most: int) -> list[tuple[int, int]]:
     """Cover sorted rows by a few contiguous stretches.
 
@@ -147,30 +152,39 @@ class Hdf5Rows:
 
     def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
         """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
+        return self._read(rows, raw=False)
+
+    def read_raw(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
+        """The same in the dataset's own type, (C, h, w) as views of how they lie there."""
+        return self._read(rows, raw=True)
+
+    def _read(self, rows: Sequence[int] | np.ndarray, *, raw: bool) -> list[np.ndarray | Unreadable]:
         index = self._index[np.asarray(rows, np.int64)]
         order = np.argsort(index, kind="stable")
         wanted = index[order]
         found: list[np.ndarray | Unreadable] = [Unreadable("not read")] * len(index)
         most = max(1, SLAB_VALUES // max(1, int(np.prod(self._images.shape[1:]))))
         for start, stop in slabs(wanted, GAP, most):
-            for position, cutout in zip(order[start:stop], self._slab(wanted[start:stop])):
+            for position, cutout in zip(order[start:stop], self._slab(wanted[start:stop], raw)):
                 found[position] = cutout
         return found
 
-    def _slab(self, wanted: np.ndarray) -> Sequence[np.ndarray | Unreadable]:
+    def _slab(self, wanted: np.ndarray, raw: bool) -> Sequence[np.ndarray | Unreadable]:
         """Read sorted rows that lie close together; a damaged chunk spoils only the rows in it."""
         first, last = int(wanted[0]), int(wanted[-1])
         if first < 0 or last >= len(self._images):
             reason = Unreadable(f"the dataset has {len(self._images):,} rows")
-            return [reason if not 0 <= row < len(self._images) else self._slab(np.array([row]))[0] for row in wanted]
+            there = (0 <= wanted) & (wanted < len(self._images))
+            return [self._slab(np.array([row]), raw)[0] if ok else reason for row, ok in zip(wanted, there)]
         try:
             block = self._block(first, last + 1)
         except (OSError, RuntimeError) as error:
             if first == last:
                 return [Unreadable(f"row {first}: {error}")] * len(wanted)
-            return [self._slab(np.array([row]))[0] for row in wanted]
-        dense = np.array_equal(wanted, np.arange(first, last + 1))
-        return list(bands_first(block if dense else block[wanted - first], self._layout))
+            return [self._slab(np.array([row]), raw)[0] for row in wanted]
+        if not np.array_equal(wanted, np.arange(first, last + 1)):
+            block = block[wanted - first]
+        return list(_as_bands(block, self._layout) if raw else bands_first(block, self._layout))
 
     def _block(self, first: int, stop: int) -> np.ndarray:
         """Rows first … stop, in the dataset's own type and layout."""

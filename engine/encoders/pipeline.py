@@ -181,7 +181,8 @@ class Pipeline:
 
     def _read_part(self, task: Task, rows: np.ndarray) -> _Read:
         source = self.source
-        held = _Held(source.bands, source.science, dict(zip(rows.tolist(), source.read(rows))))
+        cutouts = getattr(source, "read_raw", source.read)(rows)
+        held = _Held(source.bands, source.science, dict(zip(rows.tolist(), cutouts)))
         pictures = _pictures(held, rows, self.calibration) if task.pictures else []
         if self.encoder is None or not task.vectors:
             return _Read(rows, None, np.ones(len(rows), bool), {}, pictures)

@@ -7,7 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tests.bench.measure import Figure, compare
+from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
+from tests.bench.measure import Figure, clocked, compare
 
 
 def galaxies(n: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -133,40 +134,65 @@ def map_frame(full: bool) -> list[Figure]:
 
 
 def reading(full: bool) -> list[Figure]:
-    """Cutouts out of an HDF5 file."""
+    """Cutouts out of an HDF5 file, batch by batch, as the embedding pass wants them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import torch
+
     from engine import Survey
+    from engine.data.cutouts import read_batch
     from engine.data.hdf5 import Hdf5Rows
+    from engine.encoders.inference import one_core
+    from engine.encoders.pipeline import READ
 
-    n = 50_000 if full else 10_000
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cutouts.h5"
-        rng = np.random.default_rng(4)
-        with h5py.File(path, "w") as f:
-            f.create_dataset("images", data=rng.integers(0, 255, (n, 64, 64, 3), np.uint8), chunks=(64, 64, 64, 3))
-        survey = Survey.ingest(path, Path(folder) / "bench.survey")
-        source = Hdf5Rows(survey, path)
-        rows = np.arange(n)
+    rng = np.random.default_rng(4)
+    n, packed = (50_000, 8_000) if full else (10_000, 2_000)
+    pictures = rng.integers(0, 255, (n, 64, 64, 3), np.uint8)
+    flux = np.round(rng.normal(size=(packed, 64, 64, 5)) * 30).astype(np.float32)
+    kinds = [
+        ("uint8, 3 bands", pictures, {"chunks": (64, 64, 64, 3)}),
+        ("float32, 5 bands, gzip", flux, {"chunks": (8, 64, 64, 5), "compression": "gzip", "shuffle": True}),
+    ]
+    figures = []
+    for words, values, options in kinds:
+        with tempfile.TemporaryDirectory() as folder:
+            path, count = Path(folder) / "cutouts.h5", len(values)
+            with h5py.File(path, "w") as f:
+                f.create_dataset("images", data=values, **options)
+            source = Hdf5Rows(Survey.ingest(path, Path(folder) / "bench.survey"), path)
 
-        def one_by_one():
-            with h5py.File(path) as f:
-                return [np.moveaxis(f["images"][i], -1, 0).astype(np.float32) for i in range(n)]
+            def one_by_one(path=path, count=count):
+                found = []
+                with h5py.File(path) as f:
+                    for a in range(0, count, READ):
+                        rows = range(a, min(a + READ, count))
+                        batch = np.stack([np.moveaxis(f["images"][i], -1, 0).astype(np.float32) for i in rows])
+                        found.append(batch[0].copy())
+                return found
 
-        def slabs():
-            return [cutout for a in range(0, n, 512) for cutout in source.read(rows[a : a + 512])]
+            def slabs(source=source, count=count):
+                def batch(a):
+                    return read_batch(source, np.arange(a, min(a + READ, count)), 64)[0][0].copy()
 
-        def same(mine, theirs):
-            assert all(np.array_equal(a, b) for a, b in zip(mine[::97], theirs[::97]))
-            return "equal pixels"
+                return list(cores.map(batch, range(0, count, READ)))
 
-        return [
-            compare(
-                f"{n:,} cutouts 64×64×3 uint8 from HDF5, as float32 bands first",
-                f"h5py {version('h5py')}, one row at a time",
-                slabs,
-                one_by_one,
-                same,
-            )
-        ]
+            spent = {}
+
+            def same(mine, theirs, spent=spent):
+                assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+                return f"equal pixels; {spent['theirs'] / spent['ours']:.1f}× less CPU time"
+
+            with ThreadPoolExecutor(torch.get_num_threads(), initializer=one_core) as cores:
+                figures.append(
+                    compare(
+                        f"{count:,} cutouts 64×64 ({words}) from HDF5, in batches, as float32 bands first",
+                        f"h5py {version('h5py')}, one row at a time",
+                        clocked(slabs, spent, "ours"),
+                        clocked(one_by_one, spent, "theirs"),
+                        same,
+                    )
+                )
+    return figures
 
 
 def two_point(full: bool) -> list[Figure]:
@@ -209,4 +235,14 @@ def two_point(full: bool) -> list[Figure]:
 
 
 #: Every figure, in the order of the table.
-ALL = (label_to_ranking, lasso, map_frame, reading, two_point)
+ALL = (
+    label_to_ranking,
+    lasso,
+    map_frame,
+    reading,
+    encoding,
+    products,
+    embedding_pass,
+    embedding_cuda,
+    two_point,
+)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.cutouts import Unreadable
+from engine.data.cutouts import Unreadable, read_batch, resample
 from engine.data.hdf5 import bands_first, guess_layout, look, slabs
 from engine.errors import UserError
 from engine.survey import Survey
@@ -48,6 +48,13 @@ def test_any_order_of_rows_equals_one_at_a_time(tmp_path, shape, bands, dtype):
         index = survey.column("pixels_index")[row]
         assert cutout.dtype == np.float32
         np.testing.assert_array_equal(cutout, bands_first(images[index : index + 1], layout)[0])
+    raw = survey.cutouts.read_raw(rows)
+    for mine, cutout in zip(raw, survey.cutouts.read(rows), strict=True):
+        assert mine.dtype == images.dtype
+        np.testing.assert_array_equal(mine.astype(np.float32), cutout)
+    batch, _, _ = read_batch(survey.cutouts, rows, max(raw[0].shape))
+    resampled = [resample(cutout, max(cutout.shape)) for cutout in survey.cutouts.read(rows)]
+    np.testing.assert_allclose(batch, resampled, rtol=1e-6)
 
 
 def test_rows_that_do_not_exist_are_told_one_by_one(tmp_path):
