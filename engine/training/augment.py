@@ -7,10 +7,11 @@ no hue shift beyond calibration errors, since colour is physics). `view` is the 
 scale already (`engine.encoders.scaling`), which is what a training method sees.
 
 `view` does not undo that scale. It is one of three (asinh of signal-to-noise, signal-to-noise, stretched pictures), a
-method cannot tell which, and a guess would be wrong silently. So gain and noise act on the scaled pixels: the gain
-multiplies them (on an asinh scale 3 % are 10 % of the flux at a signal-to-noise of 10), and the noise is a multiple of
-the sky's own, measured on the rim of each cutout and band, faded out where a pixel is far above the sky: there the
-scale is compressed and sky noise would no longer show.
+method cannot tell which, and a guess would be wrong silently. So gain and noise act on the scaled pixels. The gain
+multiplies them, nearly the same in all bands; on an asinh scale that is a contrast (3 % are 10 % of the flux at a
+signal-to-noise of 10), which keeps the order of the bands but not their ratio. The noise is a multiple of the sky's own,
+measured on the rim of each cutout and band, faded out where a pixel is far above the sky: there an asinh scale is
+compressed and sky noise would not show.
 
 A pixel is known after a move if more than half of the weight it was made from was known, and after a blur if it was
 before; missing pixels weigh nothing, so they are never smeared into known ones.
@@ -18,7 +19,8 @@ before; missing pixels weigh nothing, so they are never smeared into known ones.
 All take (B, C, S, S) float32, NaN = missing, of any number of bands, and draw from `rng`, a generator on the pixels'
 device.
 
-Cost, 128 cutouts of 3 × 64 × 64 on one core: `turn` 3 ms, `disturb` and `view` 40 ms.
+Cost, 128 cutouts of 3 × 64 × 64 on one core: `turn` 3 ms, `disturb` and `view` 30 ms, twice that with
+missing pixels.
 """
 
 import math
@@ -86,6 +88,7 @@ def view(
     drift: float = DRIFT,
     blur: bool = True,
     gain: float = 0.05,
+    brightness: float = 0.4,
     noise: float = 1.0,
     lost: float = 0.1,
 ) -> torch.Tensor:
@@ -102,7 +105,11 @@ def view(
     blur : bool
         Whether one cutout in two is blurred.
     gain : float
-        Standard deviation of the logarithm of the gain of each band; twice that for all bands together.
+        Standard deviation of the logarithm of the gain of each band by itself.
+    brightness : float
+        Likewise of the gain that all bands of a cutout share. Large, because how bright an object is tells two views
+        of it from all others before its shape does: BYOL on 2,500 galaxies of gz2, 400 steps at 32 pixels, linear
+        probe (mean area of five questions) before 0.70, after 0.71 with 0.1, 0.75 with 0.4.
     noise : float
         Most noise that is added, in units of the cutout's own.
     lost : float
@@ -117,9 +124,8 @@ def view(
         changed = blurred(changed, rng=rng)
     count, bands = changed.shape[:2]
     sky = sky_noise(pixels)[:, :, None, None]
-    if gain:
-        factor = gain * _normal((count, bands, 1, 1), rng) + 2 * gain * _normal((count, 1, 1, 1), rng)
-        changed = changed * factor.exp()
+    factor = gain * _normal((count, bands, 1, 1), rng) + brightness * _normal((count, 1, 1, 1), rng)
+    changed = changed * factor.exp()
     if noise:
         added = _normal(changed.shape, rng).mul_(noise * sky * _uniform((count, 1, 1, 1), rng))
         above = changed / sky.clamp(min=1e-6)

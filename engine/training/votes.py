@@ -39,7 +39,15 @@ CONCENTRATION = 100.0
 #: Share of the vector that is dropped before the heads.
 DROPOUT = 0.2
 #: Views of a cutout: brightness and size are part of what is asked, so both change less than in self-supervision.
-VIEW: dict[str, Any] = {"zoom": (0.9, 1.1), "drift": 0.04, "blur": False, "gain": 0.02, "noise": 0.5, "lost": 0.05}
+VIEW: dict[str, Any] = {
+    "zoom": (0.9, 1.1),
+    "drift": 0.04,
+    "blur": False,
+    "gain": 0.02,
+    "brightness": 0.04,
+    "noise": 0.5,
+    "lost": 0.05,
+}
 #: Endings of vote columns that say what is counted, not which answer it is.
 ENDING = r"_(?:weighted[-_]fraction|fraction|debiased|weight|count|votes|flag)"
 #: How the column of an answer is named after its question.

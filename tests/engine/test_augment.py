@@ -174,7 +174,7 @@ def test_the_noise_of_the_sky_is_measured_on_the_rim():
 def test_a_view_adds_noise_where_the_sky_shows_and_none_on_a_bright_source():
     sky = 0.25 * torch.randn(64, 1, 32, 32, generator=generator())
     sky[:, :, 8:24, 8:24] = 3.0
-    still = {"zoom": (1, 1), "drift": 0.0, "blur": False, "gain": 0.0, "lost": 0.0}
+    still = {"zoom": (1, 1), "drift": 0.0, "blur": False, "gain": 0.0, "brightness": 0.0, "lost": 0.0}
     quiet = augment.view(sky, rng=generator(), noise=0.0, **still)
     added = augment.view(sky, rng=generator(), noise=2.0, **still) - quiet
     bright = quiet > 2.9
