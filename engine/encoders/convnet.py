@@ -1,21 +1,27 @@
 """``skysieve-base``: a small residual network whose vectors say what an object looks like, how bright and how large it
 is.
 
-Cutouts are brought to one scale whatever survey they come from, red first:
+Cutouts are brought to one unit whatever survey they come from, the noise of the sky, red first:
 
-    science    asinh((flux − sky) / noise) / 4      so that signal-to-noise survives, over six decades
-    pictures   2 (value − sky) / 255                with the sky of each picture's own border
+    science    (flux − sky) / noise     of the survey, measured at ingest
+    pictures   (value − sky) / noise    of each picture's own border, at least `PICTURE_NOISE`, since each was stretched alone
+
+and the network sees them twice, faint light and bright structure each on its own scale:
+
+    asinh(x) / 4          over six decades, so that what is faint stays faint and is still seen
+    x / max(peak, 5)      relative to the brightest 4 × 4 pixels, as a picture of the bright parts
 
 Two more planes go in: which pixels are known, and the distance from the centre, since the object is there and its
 neighbours are not. Three poolings come out: the mean and the maximum over the cutout, and a mean weighted to the
 centre.
 
-Cost: 32 million multiply-adds and 0.8 million parameters for a 64 × 64 cutout.
+Cost: about 140 million multiply-adds and 2 million parameters for a 128 × 128 cutout.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +33,21 @@ from torch import nn
 from engine import files
 from engine.data.stretch import Calibration, three_channels
 from engine.encoders import Card, parameters
-from engine.encoders.scaling import CEILING, PICTURE_SCALE, SCIENCE_SCALE, border_median
+from engine.encoders.scaling import CEILING, SCIENCE_SCALE, border_levels
 from engine.errors import UserError
 
 #: Folder of the weights that ship, beside the packages in the checkout.
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 #: Largest value kept in a float16 vector.
 HALF_MAX = 6e4
+#: Smallest noise of a picture's sky, of 255: a sky that was cut to black has none.
+PICTURE_NOISE = 1.5
+#: A peak of less than this many noise sd is not taken for bright structure.
+FAINTEST_PEAK = 5.0
 
 
 def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.ndarray:
-    """Fold the bands into three, red first, with the sky at zero.
+    """Fold the bands into three, red first, with the sky at zero, in units of its noise.
 
     Parameters
     ----------
@@ -50,7 +60,7 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
     Returns
     -------
     (B, 3, S, S) float32
-        In units of the sky's noise (science) or of full scale (pictures), NaN where missing.
+        NaN where missing.
     """
     flux = torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
     flux = torch.where(torch.isfinite(flux), flux, torch.nan)
@@ -58,25 +68,21 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
         background, noise = (
             torch.tensor(v, dtype=torch.float32)[:, None, None] for v in (calibration.background, calibration.noise)
         )
-        flux = ((flux - background) / noise).clamp(-CEILING, CEILING)
     else:
-        flux = (flux - border_median(flux)) / 255
-    folded = three_channels(flux.numpy())
+        background, noise = border_levels(flux)
+        noise = noise.mean(dim=1, keepdim=True).clamp(min=PICTURE_NOISE)  # one for all colours: they stay what they are
+    folded = three_channels(((flux - background) / noise).clamp(-CEILING, CEILING).numpy())
     return np.ascontiguousarray(folded[:, ::-1]) if science else folded
 
 
-def scale(linear: torch.Tensor, science: torch.Tensor | bool) -> torch.Tensor:
-    """Bring the result of `channels` to the network's range, and add the plane of known pixels: (B, 3, …) → (B, 4, …).
-
-    `science` may differ between the cutouts of a batch: (B,) bool.
-    """
-    known = torch.isfinite(linear)
-    linear = torch.where(known, linear, torch.zeros((), device=linear.device))
-    if isinstance(science, bool):
-        scaled = torch.asinh(linear) / SCIENCE_SCALE if science else linear * PICTURE_SCALE
-    else:
-        scaled = torch.where(science[:, None, None, None], torch.asinh(linear) / SCIENCE_SCALE, linear * PICTURE_SCALE)
-    return torch.cat([scaled, known.any(dim=1, keepdim=True).to(scaled.dtype)], dim=1)
+def planes(signal: torch.Tensor) -> torch.Tensor:
+    """The result of `channels` on the two scales of the network, and which pixels are known: (B, 3, …) → (B, 7, …)."""
+    known = torch.isfinite(signal)
+    signal = torch.where(known, signal, 0.0)
+    coarse = torch.nn.functional.avg_pool2d(signal, min(4, signal.shape[-1]))
+    peak = coarse.amax(dim=(1, 2, 3), keepdim=True).clamp(min=FAINTEST_PEAK)
+    bright = (signal / peak).clamp(-1, 2)
+    return torch.cat([torch.asinh(signal) / SCIENCE_SCALE, bright, known.any(dim=1, keepdim=True)], dim=1)
 
 
 class Residual(nn.Module):
@@ -105,12 +111,14 @@ class Residual(nn.Module):
 
 
 class Network(nn.Module):
-    """Residual network over (B, 4, S, S) inputs, made by `scale`.
+    """Residual network over (B, 3, S, S) cutouts, made by `channels`, NaN where missing.
 
     Parameters
     ----------
+    stem : int
+        Channels of the first layer, which brings the cutout to a quarter of its side.
     widths : sequence of int
-        Channels of the stages; each stage halves the cutout.
+        Channels of the stages; each but the first halves the cutout.
     blocks : sequence of int
         Residual blocks in each stage.
     dimension : int
@@ -121,11 +129,11 @@ class Network(nn.Module):
 
     radius: torch.Tensor
 
-    def __init__(self, *, widths: tuple[int, ...], blocks: tuple[int, ...], dimension: int, size: int):
+    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int], dimension: int, size: int):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(5, widths[0], 5, 2, 2, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU())
+        self.stem = nn.Sequential(nn.Conv2d(8, stem, 7, 4, 3, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
         self.stages = nn.ModuleList()
-        inside = widths[0]
+        inside = stem
         for stage, (width, count) in enumerate(zip(widths, blocks)):
             strides = [1 if stage == 0 else 2] + [1] * (count - 1)
             layers = [Residual(inside if k == 0 else width, width, stride) for k, stride in enumerate(strides)]
@@ -137,11 +145,15 @@ class Network(nn.Module):
         self.norm = nn.BatchNorm1d(dimension, affine=False)
         self.register_buffer("radius", _radius(size)[None, None] - 0.5, persistent=False)
         for stage in range(len(widths)):
-            self.register_buffer(f"centre{stage}", _centre(size >> (stage + 1)), persistent=False)
+            self.register_buffer(f"centre{stage}", _centre(-(-size // 4) >> stage), persistent=False)
+
+    def layers(self) -> list[nn.Module]:
+        """Its parts from the input to the output."""
+        return [self.stem, *(block for stage in self.stages for block in stage), self.out]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         radius = self.radius.to(x.dtype).expand(len(x), -1, -1, -1)
-        x = self.stem(torch.cat([x, radius], dim=1).contiguous(memory_format=torch.channels_last))
+        x = self.stem(torch.cat([planes(x), radius], dim=1).contiguous(memory_format=torch.channels_last))
         central = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -182,7 +194,9 @@ class Convnet:
     sample = 0
     dtype = np.dtype(np.float16)
     bands = None
-    normalisation = "asinh of signal-to-noise, or value / 255 for pictures, the sky at zero; bands folded into three"
+    normalisation = (
+        "signal-to-noise (pictures: of their own border), by asinh and relative to the peak; bands folded into three"
+    )
 
     def __init__(self, name: str, *, assets: Path | None = None):
         folder = ASSETS if assets is None else Path(assets)
@@ -197,9 +211,7 @@ class Convnet:
         self.licence, self.trained_on = self.card["licence"], ", ".join(self.card["data"])
         network = self.card["network"]
         self.size, self.dimension = network["size"], network["dimension"]
-        self.network = Network(
-            widths=tuple(network["widths"]), blocks=tuple(network["blocks"]), dimension=self.dimension, size=self.size
-        )
+        self.network = Network(**network)
         try:
             state = {key: value.float() for key, value in load_file(weights).items()}
             self.network.load_state_dict(state, strict=False)
@@ -232,12 +244,12 @@ class Convnet:
         return self
 
     def prepare(self, pixels: np.ndarray, calibration: Calibration, science: bool) -> torch.Tensor:
-        """(B, C, size, size) float32 → (B, 4, size, size) float32."""
-        return scale(torch.from_numpy(channels(pixels, calibration, science)), science)
+        """(B, C, size, size) float32 → (B, 3, size, size) float32."""
+        return torch.from_numpy(channels(pixels, calibration, science))
 
     @torch.inference_mode()
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
-        """(B, 4, size, size) → (B, D) float32, in bfloat16 arithmetic where the machine has it."""
+        """(B, 3, size, size) → (B, D) float32, in bfloat16 arithmetic where the machine has it."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
             vectors = self.network(batch.to(self.device, non_blocking=True))
         return torch.nan_to_num(vectors.float()).clamp(-HALF_MAX, HALF_MAX)

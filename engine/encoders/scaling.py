@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.data.stretch import Calibration
+from engine.data.stretch import MAD_TO_SD, Calibration
 
 #: Faintest pixel that is told from a fainter one, in units of the sky's noise.
 FLOOR = -3.0
@@ -20,6 +20,8 @@ FLOOR = -3.0
 CEILING = 1e6
 SCIENCE_SCALE = 4.0
 PICTURE_SCALE = 2.0
+#: Pixels of a border that its level and noise are measured on, at least, where there are as many.
+BORDER_SAMPLE = 2048
 
 
 def scaled(pixels: np.ndarray, calibration: Calibration, science: bool, *, asinh: bool = True) -> torch.Tensor:
@@ -54,8 +56,22 @@ def scaled(pixels: np.ndarray, calibration: Calibration, science: bool, *, asinh
 
 def border_median(pictures: torch.Tensor) -> torch.Tensor:
     """Median of the outer eighth on every side, (B, C, 1, 1): each picture was stretched alone and has its own sky."""
+    return torch.nan_to_num(_border(pictures).nanmedian(dim=2).values)[:, :, None, None]
+
+
+def border_levels(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Median, and standard deviation from the median absolute deviation, of the same border: two (B, C, 1, 1)."""
+    border = _border(pictures)
+    border = border[..., :: max(1, border.shape[-1] // BORDER_SAMPLE)]
+    median = torch.nan_to_num(border.nanmedian(dim=2, keepdim=True).values)
+    spread = torch.nan_to_num((border - median).abs().nanmedian(dim=2, keepdim=True).values)
+    return median[..., None], MAD_TO_SD * spread[..., None]
+
+
+def _border(pictures: torch.Tensor) -> torch.Tensor:
+    """Pixels of the outer eighth on every side: (B, C, n)."""
     side = pictures.shape[-1]
     width = max(1, side // 8)
     border = torch.ones(side, side, dtype=torch.bool)
     border[width:-width, width:-width] = side < 3
-    return torch.nan_to_num(pictures[:, :, border].nanmedian(dim=2).values)[:, :, None, None]
+    return pictures[:, :, border]

@@ -1,22 +1,24 @@
 """Training of ``skysieve-base``: one network, several teachers.
 
-Every step takes cutouts of every set (`engine.training.examples`), every second one in two views: only turned, and
+Every step takes cutouts of every set (`engine.training.examples`), one in three in two views: only turned, and
 disturbed as well (`engine.training.augment`). One linear layer a target reads the vector v, so what the targets need
 lies along straight lines in it:
 
     L = Σ_targets w · L_target(v)  +  w · VICReg(p(v₁), p(v₂))
 
-classes by cross-entropy, vote fractions and star/galaxy by binary cross-entropy, measured quantities by a smooth L1,
-and invariance to what the sky and the camera do by VICReg (Bardes et al. 2022, arXiv:2105.04906) behind a projector p
-that is thrown away. AdamW, cosine schedule after a warm-up; the mean of the weights over the last steps (exponential)
-is what ships.
+classes by cross-entropy, vote fractions and yes/no by binary cross-entropy, measured quantities by a smooth L1: what
+the simulation knows, and what can be measured on any image without a label (`engine.training.morphometry`); invariance
+to what the sky and the camera do by VICReg (Bardes et al. 2022, arXiv:2105.04906) behind a projector p that is thrown
+away. AdamW, cosine schedule after a warm-up; the mean of the weights over the last steps (exponential) is what ships.
 
-Cost: about 0.45 s a step on one core with bfloat16.
+Cost: about 0.9 s a step on one core with bfloat16.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,20 +31,37 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from engine import device as devices
 from engine import files
-from engine.encoders.convnet import Network, has_bfloat16, scale
-from engine.errors import UserError
-from engine.jobs import Progress, silent
+from engine.encoders.convnet import Convnet, Network, has_bfloat16
+from engine.jobs import Progress, Reporter, silent
 from engine.training import augment
-from engine.training.examples import Examples
+from engine.training.examples import CLASSES, Examples, many_skies, picture_sets, simulated
+from engine.training.morphometry import COUNT, measures
+from engine.training.skies import KINDS
 
 #: Weight of each target's loss, and how many numbers its linear layer gives where that is not read off the examples.
-WEIGHTS = {"class": 1.0, "quantities": 1.0, "votes": 1.0, "star": 0.3, "invariance": 0.04}
+WEIGHTS = {
+    "class": 0.7,
+    "quantities": 0.5,
+    "kind": 1.0,
+    "sky": 0.5,
+    "votes": 2.0,
+    "star": 0.2,
+    "csst": 0.5,
+    "measures": 1.0,
+    "invariance": 0.03,
+}
+#: Targets that a disturbed view no longer has: it is brighter and larger or smaller than the truth.
+MEASURED = ("quantities", "sky", "measures")
+#: One cutout in so many is seen in a second, disturbed view.
+EVERY = 3
+#: Shift and scale that bring `engine.training.morphometry.measures` to order one.
+MEASURES = (1.0, 1.2)
 #: Share of the loss that the disturbed view's classes and votes have.
 DISTURBED = 0.3
 #: VICReg's weights of invariance, variance and covariance.
 VICREG = (25.0, 25.0, 1.0)
 #: Share of the steps that warm up, largest learning rate, weight decay, and memory of the averaged weights.
-WARM_UP, RATE, DECAY, MEMORY = 0.05, 2e-3, 0.02, 0.995
+WARM_UP, RATE, DECAY, MEMORY = 0.05, 2e-3, 0.02, 0.997
 #: Steps between two recorded losses.
 RECORD = 20
 
@@ -72,6 +91,8 @@ def fit(
     *,
     steps: int,
     settings: dict,
+    start: nn.Module | None = None,
+    rate: float = RATE,
     seed: int = 1,
     device: str | None = None,
     progress: Progress = silent,
@@ -85,9 +106,13 @@ def fit(
         Cutouts of each set in a step.
     settings : dict
         Arguments of `Network`.
+    start : Network, optional
+        Whose weights it begins with; fresh ones if not given.
+    rate : float
+        The largest learning rate.
     seed : int
         Decides the first weights, the order and the augmentation: the same seed gives the same weights on the same
-        machine and number of threads.
+        machine and number of threads, up to the rounding of bfloat16 products where those are used.
 
     Returns
     -------
@@ -97,6 +122,8 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = Network(**settings)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
         heads = _heads(sets, settings["dimension"])
         projector = _projector(settings["dimension"])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
@@ -104,14 +131,15 @@ def fit(
         module.to(place)
     averaged = copy.deepcopy(network)
     parts = [network, heads, projector]
-    optimizer = torch.optim.AdamW(_groups(parts), lr=RATE, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(_groups(parts), lr=rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
+        optimizer, rate, total_steps=steps + 1, pct_start=WARM_UP, cycle_momentum=False
     )
     rng = torch.Generator().manual_seed(seed)
     orders = [_Order(len(s), rng) for s in sets]
+    size = settings["size"]
     losses: list[dict[str, float]] = []
-    for step, batch in enumerate(_batches(sets, counts, orders, rng, steps)):
+    for step, batch in enumerate(_batches(sets, counts, orders, rng, steps, size)):
         terms = _losses(network, heads, projector, batch, place)
         total = torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
@@ -141,9 +169,9 @@ class _Order:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Inputs, (B, 4, S, S), a second view of some of them, and the targets with unknown ones where a set has none.
+    """Inputs, (B, 3, S, S), a second view of some of them, and the targets with unknown ones where a set has none.
 
-    ``twice`` are the rows that have the second view: every second one, since it costs as much as the first.
+    ``twice`` are the rows that have the second view: one in `EVERY`, since it costs as much as the first.
     """
 
     turned: torch.Tensor
@@ -153,32 +181,39 @@ class _Batch:
 
 
 def _batches(
-    sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Order], rng: torch.Generator, steps: int
+    sets: Sequence[Examples],
+    counts: Sequence[int],
+    orders: Sequence[_Order],
+    rng: torch.Generator,
+    steps: int,
+    size: int,
 ) -> Iterator[_Batch]:
     """Batches, each prepared by one other thread while the network works on the one before."""
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(_batch, sets, counts, orders, rng)
+        coming = reader.submit(_batch, sets, counts, orders, rng, size)
         for step in range(steps):
             batch = coming.result()
             if step + 1 < steps:
-                coming = reader.submit(_batch, sets, counts, orders, rng)
+                coming = reader.submit(_batch, sets, counts, orders, rng, size)
             yield batch
 
 
-def _batch(sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Order], rng: torch.Generator) -> _Batch:
+def _batch(
+    sets: Sequence[Examples], counts: Sequence[int], orders: Sequence[_Order], rng: torch.Generator, size: int
+) -> _Batch:
     rows = [order.take(count) for order, count in zip(orders, counts)]
-    linear = torch.cat([s.pixels[r] for s, r in zip(sets, rows)]).float()
-    science = torch.cat([torch.full((len(r),), s.science) for s, r in zip(sets, rows)])
-    turned = augment.turn(linear, rng=rng)
-    twice = slice(None, None, 2)
-    disturbed = augment.disturb(linear[twice], science[twice], rng=rng)
+    signal = torch.cat([s.signal(r.numpy(), size) for s, r in zip(sets, rows)])
+    turned = augment.turn(signal, rng=rng)
+    twice = slice(None, None, EVERY)
+    disturbed = augment.disturb(signal[twice], True, rng=rng)
     targets = {}
     for name in {name: None for s in sets for name in s.targets}:
         like = next(s.targets[name] for s in sets if name in s.targets)
         targets[name] = torch.cat(
             [s.targets[name][r] if name in s.targets else _unknown(like, len(r)) for s, r in zip(sets, rows)]
         )
-    return _Batch(scale(turned, science), scale(disturbed, science[twice]), twice, targets)
+    targets["measures"] = (measures(signal) - MEASURES[0]) / MEASURES[1]
+    return _Batch(turned, disturbed, twice, targets)
 
 
 def _unknown(like: torch.Tensor, count: int) -> torch.Tensor:
@@ -197,7 +232,7 @@ def _losses(
     for name, target in batch.targets.items():
         target = target.to(place)
         value = target_loss(name, heads[name](first), target)
-        if name != "quantities":  # the disturbed view is brighter and larger or smaller than the truth
+        if name not in MEASURED:
             value = (1 - DISTURBED) * value + DISTURBED * target_loss(name, heads[name](second), target[batch.twice])
         terms[name] = value
     with torch.autocast(place.type, torch.bfloat16, enabled=has_bfloat16(place)):
@@ -208,14 +243,14 @@ def _losses(
 
 def target_loss(name: str, given: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean loss over the known targets, zero if none is known."""
-    if name == "class":
+    if not target.is_floating_point():
         if not (target >= 0).any():
             return given.sum() * 0
         return cross_entropy(given, target, ignore_index=-1, label_smoothing=0.05)
     known = torch.isfinite(target)
     if not known.any():
         return given.sum() * 0
-    loss = smooth_l1_loss if name == "quantities" else binary_cross_entropy_with_logits
+    loss = smooth_l1_loss if name in MEASURED else binary_cross_entropy_with_logits
     return loss(given[known], target[known])
 
 
@@ -241,6 +276,7 @@ def _heads(sets: Sequence[Examples], dimension: int) -> nn.ModuleDict:
         for name, target in examples.targets.items():
             width = target.shape[1] if target.is_floating_point() else int(target.max()) + 1
             widths[name] = max(width, widths.get(name, 0))
+    widths["measures"] = COUNT
     return nn.ModuleDict({name: nn.Linear(dimension, width) for name, width in widths.items()})
 
 
@@ -282,28 +318,39 @@ def save_encoder(trained: Trained, out: Path, name: str, card: dict) -> Path:
 
 # -- recipes -----------------------------------------------------------------------------------------------------------
 
-#: Classes of the simulation, in the order of the class layer.
-CLASSES = ("artefact", "dwarf", "edge-on", "elliptical", "lens", "merger", "ring", "spiral", "star")
-#: Pixels a side, and the arguments of `Network`.
-SIZE = 64
-BASE: dict = {"widths": (16, 32, 64, 128), "blocks": (1, 2, 2, 2), "dimension": 256, "size": SIZE}
-#: Simulated objects, their seed and their share of dwarfs; tests and demo use seeds below 1000.
-SIMULATED, SIMULATED_SEED, DWARFS = 24_000, 1001, 0.1
+#: Arguments of `Network`.
+BASE: dict = {"stem": 32, "widths": (32, 64, 128, 256), "blocks": (1, 2, 2, 2), "dimension": 256, "size": 128}
+#: Objects of the simulated survey and their share of dwarfs; skies of many cameras; the seed of both. Tests and demo
+#: use seeds below 1000.
+SIMULATED, DWARFS, SKIES, SIMULATION_SEED = 12_000, 0.1, 20_000, 1001
 #: Cutouts a step: set → count.
-STEP = {"simulated": 64, "simulated pictures": 12, "gz2": 30, "star_galaxy": 8, "csst_dwarfs": 12, "gz_examples": 6}
+STEP = {
+    "simulated": 16,
+    "skies": 12,
+    "skies as pictures": 32,
+    "gz2": 24,
+    "star_galaxy": 6,
+    "csst_dwarfs": 8,
+    "gz_examples": 6,
+}
 
 
 def skysieve_base(
     data: Sequence[Path],
     out: Path,
     *,
-    steps: int = 1000,
-    objects: int = SIMULATED,
+    steps: int = 2200,
+    without: Sequence[str] = (),
+    start: Path | None = None,
+    rate: float = RATE,
+    simulation_seed: int = SIMULATION_SEED,
+    objects: int | None = None,
+    cameras: int | None = None,
     seed: int = 1,
     device: str | None = None,
     progress: Progress = silent,
 ) -> Path:
-    """Train ``skysieve-base`` from nothing: on simulated objects and on the real picture sets found in `data`.
+    """Train ``skysieve-base``: on simulated objects and on the real picture sets found in `data`.
 
     Parameters
     ----------
@@ -311,51 +358,80 @@ def skysieve_base(
         Hold, or are, any of `engine.training.examples.PICTURE_SETS`; none for simulated objects alone.
     out : folder
         Gets ``skysieve-base.safetensors`` and ``skysieve-base.json``.
-    objects : int
-        Simulated objects.
+    without : names
+        Sets that are left out, so that the network can be judged on them.
+    start : folder, optional
+        Holds the weights that it begins with, of an earlier run; none for fresh ones.
+    rate : float
+        The largest learning rate.
+    simulation_seed : int
+        Of both simulations, 1000 or more.
+    objects, cameras : int
+        Simulated objects: of the survey, and under skies of many cameras (`SIMULATED`, `SKIES`).
 
     Returns
     -------
     path of the weights
     """
     from engine.survey import version
-    from engine.training.examples import picture_sets, simulated
 
-    sets = simulated(
-        objects, seed=SIMULATED_SEED, size=SIZE, dwarf_fraction=DWARFS, classes=CLASSES, progress=progress
-    ) + picture_sets(data, size=SIZE)
+    size = BASE["size"]
+    sets = [
+        simulated(objects or SIMULATED, seed=simulation_seed, dwarf_fraction=DWARFS, progress=progress),
+        *many_skies(cameras or SKIES, seed=simulation_seed, size=size, progress=progress),
+        *picture_sets(data, size=size, without=without),
+    ]
     counts = [STEP[s.name] for s in sets]
-    trained = fit(sets, counts, steps=steps, settings=BASE, seed=seed, device=device, progress=progress)
+    before = None if start is None else Convnet("skysieve-base", assets=start)
+    trained = fit(
+        sets,
+        counts,
+        steps=steps,
+        settings=BASE,
+        start=before and before.network,
+        rate=rate,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
     card = {
         "name": "skysieve-base",
-        "version": 1,
+        "version": 2,
         "licence": "BSD-3-Clause",
         "network": BASE,
         "classes": CLASSES,
+        "kinds": KINDS,
         "trained_with": version(),
         "torch": torch.__version__,
         "seed": seed,
         "steps": steps,
-        "command": f"python -m engine train --data DATA --out assets --steps {steps} --seed {seed}",
+        "without": list(without),
+        "start": None if before is None else {"identity": before.identity, "steps": before.card["steps"]},
+        "rate": rate,
         "data": {s.name: len(s) for s in sets},
-        "simulation_seed": SIMULATED_SEED,
-        "last_losses": trained.losses[-1],
+        "simulation_seed": simulation_seed,
+        "losses": trained.losses,
     }
     return save_encoder(trained, Path(out), "skysieve-base", card)
 
 
-#: Recipe → function of (data, out, *, steps, seed, device, progress).
-RECIPES = {"skysieve-base": skysieve_base}
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train the encoder that ships, by its documented recipe."""
+    parser = argparse.ArgumentParser(prog="python -m engine.training.base", description=main.__doc__)
+    parser.add_argument("data", type=Path, nargs="*", help="folders of real images to learn from as well")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--steps", type=int, default=2200, help="batches to learn from (2200)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", action="append", default=[], help="a set to leave out, to be judged on it")
+    parser.add_argument("--start", type=Path, help="folder of weights to begin with")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"largest learning rate ({RATE})")
+    parser.add_argument("--simulation-seed", type=int, default=SIMULATION_SEED, help=f"({SIMULATION_SEED})")
+    given = vars(parser.parse_args(arguments))
+    progress = Reporter()
+    path = skysieve_base(given.pop("data"), given.pop("out"), progress=progress, **given)
+    progress.finish()
+    sys.stdout.write(f"Wrote {path}.\n")
 
 
-def train(data: Sequence[str | Path], out: str | Path, *, recipe: str = "skysieve-base", **options) -> Path:
-    """Run a training recipe; see `RECIPES` and the recipe's own options.
-
-    Raises
-    ------
-    UserError
-        If there is none of that name, or a folder of `data` holds nothing to learn from.
-    """
-    if recipe not in RECIPES:
-        raise UserError(f"there is no recipe {recipe!r}", f"choose one of: {', '.join(RECIPES)}")
-    return RECIPES[recipe]([Path(folder) for folder in data], Path(out), **options)
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,13 @@
 """How good a representation is for finding and classifying, on labelled cutouts it was not trained on.
 
 All of it is read off the 40 leading principal components, what every model of the product sees: a logistic probe
-(average precision, area under the ROC curve, accuracy from few labels) and the purity of the nearest neighbours.
+(average precision, area under the ROC curve; from 200 labels, the mean of ten draws) and the purity of the nearest
+neighbours.
 
-Run ``python -m engine.training.evaluate DATA``: prints the table of ``docs/skysieve-base.md``.
+    python -m engine.training.evaluate DATA [ENCODER …]
+
+prints the table of ``docs/skysieve-base.md``: an ENCODER is whatever `engine.encoders.load` knows, a folder of weights of
+``skysieve-base``, or ``imagenet:SIZE`` (EfficientNet-Lite0, of the ``bench`` extra).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from engine.data.cutouts import resample_batch
 from engine.data.simulate import generate
 from engine.data.stretch import Calibration, calibrate
 from engine.encoders import ENCODERS, Encoder, load
+from engine.encoders.convnet import Convnet
 from engine.maps.components import standard_components
 from engine.training.examples import CALIBRATION_SAMPLE, PICTURES, held_out, read_pictures
 
@@ -57,14 +62,24 @@ def probe(components: np.ndarray, truth: np.ndarray, *, seed: int = 0) -> tuple[
     return float(roc_auc_score(truth, score)), float(average_precision_score(truth, score))
 
 
-def few_labels(components: np.ndarray, truth: np.ndarray, *, labels: int = 200, draws: int = 10) -> tuple[float, float]:
-    """Accuracy of a logistic probe on the rest when `labels` objects are labelled: mean and sd over random draws."""
+def few_labels(
+    components: np.ndarray, truth: np.ndarray, *, labels: int = 200, draws: int = 10, score: str = "accuracy"
+) -> tuple[float, float]:
+    """Accuracy, or area under the ROC curve, of a logistic probe on the rest when `labels` objects are labelled: mean
+    and sd over random draws, leaving out draws with fewer than two objects of a class.
+    """
     found = []
     for seed in range(draws):
         order = np.random.default_rng(seed).permutation(len(truth))
         train, test = order[:labels], order[labels:]
-        model = LogisticRegression(C=0.1, max_iter=500).fit(components[train], truth[train])
-        found.append(model.score(components[test], truth[test]))
+        if min(truth[train].sum(), (~truth[train]).sum()) < 2:
+            continue
+        balance = None if score == "accuracy" else "balanced"
+        model = LogisticRegression(C=0.1, class_weight=balance, max_iter=500).fit(components[train], truth[train])
+        if score == "accuracy":
+            found.append(model.score(components[test], truth[test]))
+        else:
+            found.append(roc_auc_score(truth[test], model.decision_function(components[test])))
     return float(np.mean(found)), float(np.std(found))
 
 
@@ -84,11 +99,26 @@ def simulated_sample(count: int = 6000, *, size: int = 64) -> tuple[np.ndarray, 
     return pixels, calibration, table["truth"].to_numpy()
 
 
-def measure(encoder_name: str, data: Path, *, size: int = 64) -> dict[str, float]:
+def measure(encoder: Encoder, data: Path) -> dict[str, float]:
     """Every figure of the model card for one encoder."""
-    figures: dict[str, float] = {}
-    pixels, calibration, truth = simulated_sample(size=size)
-    components = _components(load(encoder_name), pixels, calibration, True)
+    figures = _on_simulation(encoder)
+    if (data / "gz2").is_dir():
+        figures |= _on_galaxy_zoo(encoder, data / "gz2")
+    if (data / "csst_dwarfs").is_dir():
+        table = pd.read_csv(data / "csst_dwarfs" / "catalogue.csv")
+        pixels = read_pictures([data / "csst_dwarfs" / "images" / name for name in table["file"]], encoder.size)
+        components = _components(encoder, pixels, PICTURES, False)
+        truth = (table["label"] == "dwarf").to_numpy()
+        for labels in (50, 200, 400):
+            mean, _ = few_labels(components, truth, labels=labels)
+            figures[f"csst dwarf: accuracy from {labels} labels"] = mean
+    return figures
+
+
+def _on_simulation(encoder: Encoder) -> dict[str, float]:
+    pixels, calibration, truth = simulated_sample()
+    components = _components(encoder, pixels, calibration, True)
+    figures = {}
     for name in ("dwarf", "ring", "merger", "lens"):
         auc, precision = probe(components, truth == name)
         figures |= {
@@ -96,25 +126,30 @@ def measure(encoder_name: str, data: Path, *, size: int = 64) -> dict[str, float
             f"simulated {name}: average precision": precision,
             f"simulated {name}: purity of 10 neighbours": purity(components, truth == name),
         }
-    if (data / "gz2").is_dir():
-        table = pd.read_csv(data / "gz2" / "catalogue.csv")
-        table = table[[held_out(i) for i in table["GalaxyID"]]]
-        pixels = read_pictures([data / "gz2" / "images" / f"{i}.jpg" for i in table["GalaxyID"]], size)
-        components = _components(load(encoder_name), pixels, PICTURES, False)
-        for name, column, least in (
-            ("edge-on", "Class2.1", 0.5),
-            ("odd", "Class6.1", 0.5),
-            ("ring", "Class8.1", 0.2),
-            ("merger", "Class8.6", 0.2),
-            ("featured", "Class1.2", 0.5),
-        ):
-            figures[f"gz2 {name}: AUC"] = probe(components, (table[column] > least).to_numpy())[0]
-    if (data / "csst_dwarfs").is_dir():
-        table = pd.read_csv(data / "csst_dwarfs" / "catalogue.csv")
-        pixels = read_pictures([data / "csst_dwarfs" / "images" / name for name in table["file"]], size)
-        components = _components(load(encoder_name), pixels, PICTURES, False)
-        truth = (table["label"] == "dwarf").to_numpy()
-        figures["csst dwarf: accuracy from 200 labels"] = few_labels(components, truth)[0]
+    return figures
+
+
+#: Question → column of vote fractions, and the fraction from which the answer is taken to be yes.
+QUESTIONS = {
+    "edge-on": ("Class2.1", 0.5),
+    "odd": ("Class6.1", 0.5),
+    "ring": ("Class8.1", 0.2),
+    "merger": ("Class8.6", 0.2),
+    "featured": ("Class1.2", 0.5),
+}
+
+
+def _on_galaxy_zoo(encoder: Encoder, folder: Path) -> dict[str, float]:
+    """Held-out objects alone: five-fold, and from 200 labels."""
+    table = pd.read_csv(folder / "catalogue.csv")
+    table = table[[held_out(i) for i in table["GalaxyID"]]]
+    pixels = read_pictures([folder / "images" / f"{i}.jpg" for i in table["GalaxyID"]], encoder.size)
+    components = _components(encoder, pixels, PICTURES, False)
+    figures = {}
+    for name, (column, least) in QUESTIONS.items():
+        truth = (table[column] > least).to_numpy()
+        figures[f"gz2 {name}: AUC"] = probe(components, truth)[0]
+        figures[f"gz2 {name}: AUC from 200 labels"] = few_labels(components, truth, score="AUC")[0]
     return figures
 
 
@@ -123,11 +158,21 @@ def _components(encoder: Encoder, pixels: np.ndarray, calibration: Calibration, 
     return standard_components(vectors, np.ones(len(vectors), bool), 40)
 
 
-def main(data: str) -> None:
-    """Print the figures of every encoder side by side."""
-    found = pd.DataFrame({name: measure(name, Path(data)) for name in ENCODERS})
+def _load(spec: str) -> Encoder:
+    if spec.startswith("imagenet:"):
+        from engine.training.imagenet import ImageNet
+
+        return ImageNet(size=int(spec.removeprefix("imagenet:")))
+    if (Path(spec) / "skysieve-base.safetensors").is_file():
+        return Convnet("skysieve-base", assets=Path(spec))
+    return load(spec)
+
+
+def main(data: str, *specs: str) -> None:
+    """Print the figures of encoders side by side."""
+    found = pd.DataFrame({spec: measure(_load(spec), Path(data)) for spec in specs or ENCODERS})
     sys.stdout.write(found.round(3).to_string() + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -7,7 +7,7 @@ network trained on several sets at once learns each target from the sets that ha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +16,20 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from engine.data.cutouts import resample
+from engine.data.cutouts import resample, resample_batch
 from engine.data.simulate import generate
-from engine.data.stretch import Calibration, calibrate, to_rgb
+from engine.data.stretch import Calibration, calibrate
 from engine.encoders.convnet import channels
 from engine.errors import UserError
 from engine.jobs import Progress, silent
+from engine.training.skies import skies
 
+#: Classes of the simulated survey, in the order of their target.
+CLASSES = ("artefact", "dwarf", "edge-on", "elliptical", "lens", "merger", "ring", "spiral", "star")
+#: Pixels a side of the simulated survey.
+SIMULATED_SIDE = 64
+#: Shift and scale of `engine.training.skies.QUANTITIES`, so that they are of order one.
+SKY_SCALES = ((-1.0, 0.25), (0.6, 0.7), (2.0, 0.7), (0.55, 0.35))
 #: Simulated objects that their calibration is measured on.
 CALIBRATION_SAMPLE = 300
 #: One object in five is kept for evaluation, whatever the set.
@@ -43,20 +50,27 @@ class Examples:
     Attributes
     ----------
     name : str
-    pixels : (N, 3, S, S) float16
-        As `engine.encoders.convnet.channels` gives them.
+    pixels : (N, C, s, s) float16 or uint8
+        As the survey has them, of any size; brought to the network's input when they are drawn.
+    calibration : Calibration
     science : bool
     targets : dict
         Target → (N,) int64 (classes, −1 unknown) or (N, k) float32 (NaN unknown).
     """
 
     name: str
-    pixels: torch.Tensor
+    pixels: np.ndarray
+    calibration: Calibration
     science: bool
     targets: dict[str, torch.Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def signal(self, rows: np.ndarray, size: int) -> torch.Tensor:
+        """Cutouts as `engine.encoders.convnet.channels` gives them: (n, 3, size, size) float32."""
+        pixels = resample_batch(self.pixels[rows].astype(np.float32), size)
+        return torch.from_numpy(channels(pixels, self.calibration, self.science))
 
 
 def held_out(identifier: str) -> bool:
@@ -64,46 +78,43 @@ def held_out(identifier: str) -> bool:
     return int.from_bytes(hashlib.blake2b(str(identifier).encode(), digest_size=8).digest(), "big") % HELD_OUT == 0
 
 
-def simulated(
-    count: int, *, seed: int, size: int, dwarf_fraction: float, classes: Sequence[str], progress: Progress = silent
-) -> list[Examples]:
-    """Simulated objects twice: as flux, and as the pictures an archive would make of them.
-
-    Targets: ``class`` (index in `classes`) and ``quantities`` (see `QUANTITIES`; only for flux, a picture has no zero
-    point).
-    """
-    pixels, table = generate(count, seed=seed, dwarf_fraction=dwarf_fraction, size=size, progress=progress)
-    pixels = np.asarray(pixels)
+def simulated(count: int, *, seed: int, dwarf_fraction: float, progress: Progress = silent) -> Examples:
+    """The simulated survey. Targets: ``class`` (index in `CLASSES`) and ``quantities`` (see `QUANTITIES`)."""
+    pixels, table = generate(count, seed=seed, dwarf_fraction=dwarf_fraction, size=SIMULATED_SIDE, progress=progress)
     calibration = calibrate([np.asarray(p, np.float32) for p in pixels[:CALIBRATION_SAMPLE]])
-    index = {name: k for k, name in enumerate(classes)}
-    labels = torch.tensor([index[c] for c in table["truth"]])
+    index = {name: k for k, name in enumerate(CLASSES)}
     table = table.assign(log_radius=np.log10(table["truth_radius"].clip(lower=0.05)))
     quantities = np.stack(
         [(table[column].to_numpy(np.float32) - shift) / width for column, (shift, width) in QUANTITIES.items()], 1
     )
-    flux = _in_parts(lambda part: channels(np.asarray(part, np.float32), calibration, True), pixels)
-    pictures = _in_parts(lambda part: _as_pictures(np.asarray(part, np.float32), calibration), pixels)
-    targets = {"class": labels, "quantities": torch.from_numpy(np.clip(quantities, -5, 5).astype(np.float32))}
+    targets = {
+        "class": torch.tensor([index[c] for c in table["truth"]]),
+        "quantities": torch.from_numpy(np.clip(quantities, -5, 5).astype(np.float32)),
+    }
+    return Examples("simulated", pixels, calibration, True, targets)
+
+
+def many_skies(count: int, *, seed: int, size: int, progress: Progress = silent) -> list[Examples]:
+    """Skies of many cameras (`engine.training.skies`), as flux and as pictures.
+
+    Targets: ``kind`` (index in `engine.training.skies.KINDS`) and ``sky`` (its quantities, of order one).
+    """
+    made = skies(count, seed=seed, size=size, progress=progress)
+    shift, width = np.array(SKY_SCALES, np.float32).T
+    targets = {
+        "kind": torch.from_numpy(made.kinds),
+        "sky": torch.from_numpy(((made.quantities - shift) / width).clip(-5, 5)),
+    }
     return [
-        Examples("simulated", flux, True, targets),
-        Examples("simulated pictures", pictures, False, {"class": labels}),
+        Examples("skies", made.flux, UNIT, True, targets),
+        Examples("skies as pictures", made.pictures, PICTURES, False, targets),
     ]
-
-
-def _as_pictures(flux: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """What `channels` gives for the stretched pictures of (B, C, S, S) flux."""
-    rgb = to_rgb(flux, calibration, science=True)
-    return channels(np.moveaxis(rgb, -1, 1).astype(np.float32), calibration, False)
-
-
-def _in_parts(function: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, part: int = 512) -> torch.Tensor:
-    """Apply a function part by part and keep float16 (its largest value is beyond every signal-to-noise here)."""
-    parts = [function(pixels[k : k + part]).clip(-6e4, 6e4).astype(np.float16) for k in range(0, len(pixels), part)]
-    return torch.from_numpy(np.concatenate(parts))
 
 
 #: What a survey of pictures is calibrated as.
 PICTURES = Calibration.of({}, 3)
+#: What pixels in units of their noise are calibrated as.
+UNIT = Calibration(np.zeros(3), np.ones(3), np.full(3, 100.0))
 
 
 def read_pictures(paths: Sequence[Path], size: int) -> np.ndarray:
@@ -117,8 +128,8 @@ def read_pictures(paths: Sequence[Path], size: int) -> np.ndarray:
 
 
 def _pictures(name: str, paths: Sequence[Path], size: int, targets: dict[str, torch.Tensor]) -> Examples:
-    small = read_pictures(paths, size)
-    return Examples(name, _in_parts(lambda part: channels(part, PICTURES, False), small), False, targets)
+    small = (read_pictures(paths, size) + 0.5).astype(np.uint8)
+    return Examples(name, small, PICTURES, False, targets)
 
 
 def galaxy_zoo(folder: Path, *, size: int) -> Examples:
@@ -138,9 +149,11 @@ def star_galaxy(folder: Path, *, size: int) -> Examples:
 
 
 def csst_dwarfs(folder: Path, *, size: int) -> Examples:
-    """``csst_dwarfs``: pictures without their labels, which are kept for evaluation; held-out pictures left out."""
-    paths = [p for p in sorted((folder / "images").glob("*.jpg")) if not held_out(p.name)]
-    return _pictures("csst_dwarfs", paths, size, {})
+    """``csst_dwarfs``: simulated CSST pictures (target ``csst``: 1 for a dwarf); held-out pictures left out."""
+    table = pd.read_csv(folder / "catalogue.csv")
+    table = table[[not held_out(i) for i in table["file"]]]
+    dwarf = torch.from_numpy((table["label"] == "dwarf").to_numpy(np.float32)[:, None])
+    return _pictures("csst_dwarfs", [folder / "images" / f for f in table["file"]], size, {"csst": dwarf})
 
 
 def gz_examples(folder: Path, *, size: int) -> Examples:
@@ -153,8 +166,8 @@ def gz_examples(folder: Path, *, size: int) -> Examples:
 PICTURE_SETS = {"gz2": galaxy_zoo, "star_galaxy": star_galaxy, "csst_dwarfs": csst_dwarfs, "gz_examples": gz_examples}
 
 
-def picture_sets(folders: Sequence[Path], *, size: int) -> list[Examples]:
-    """Every set of `PICTURE_SETS` among or inside some folders.
+def picture_sets(folders: Sequence[Path], *, size: int, without: Sequence[str] = ()) -> list[Examples]:
+    """Every set of `PICTURE_SETS` among or inside some folders, but those named in `without`.
 
     Raises
     ------
@@ -166,7 +179,7 @@ def picture_sets(folders: Sequence[Path], *, size: int) -> list[Examples]:
         inside = [
             f
             for f in (folder, *(folder / name for name in PICTURE_SETS))
-            if f.name in PICTURE_SETS and (f / "catalogue.csv").is_file()
+            if f.name in PICTURE_SETS and f.name not in without and (f / "catalogue.csv").is_file()
         ]
         if not inside:
             raise UserError(

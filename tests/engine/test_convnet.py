@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from engine.data.stretch import Calibration
-from engine.encoders.convnet import ASSETS, CEILING, Convnet, Network, channels, scale
+from engine.encoders.convnet import ASSETS, FAINTEST_PEAK, PICTURE_NOISE, Convnet, Network, channels, planes
+from engine.encoders.scaling import CEILING
 from engine.errors import UserError
 
 UNIT = Calibration(np.zeros(3), np.ones(3), np.full(3, 100.0))
@@ -20,7 +21,7 @@ def test_science_and_pictures_come_red_first():
     science = channels(blue_to_red, UNIT, True)
     picture = channels(np.ascontiguousarray(red_green_blue), UNIT, False)
     assert science[0, 0].max() == 50 and science[0, 1:].max() == 0
-    assert picture[0, 0].max() == pytest.approx(50 / 255) and picture[0, 1:].max() == 0
+    assert picture[0, 0].max() == pytest.approx(50 / PICTURE_NOISE) and picture[0, 1:].max() == 0
 
 
 def test_flux_is_measured_in_units_of_each_bands_noise_above_its_sky():
@@ -36,19 +37,40 @@ def test_a_picture_is_taken_above_its_own_border():
     assert channels(brighter, UNIT, False) == pytest.approx(channels(picture, UNIT, False), abs=1e-6)
 
 
+def test_a_picture_is_in_units_of_its_own_noise_unless_its_sky_is_black():
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(1, 3, 64, 64)).astype(np.float32)
+    light = np.zeros((1, 3, 64, 64), np.float32)
+    light[..., 30:34, 30:34] = 60
+    rough, smooth = (channels(60 + sd * noise + light, UNIT, False) for sd in (10.0, 3.0))
+    assert rough[..., 30:34, 30:34].mean() == pytest.approx(6, rel=0.15)
+    assert smooth[..., 30:34, 30:34].mean() == pytest.approx(20, rel=0.15)
+    assert channels(light, UNIT, False).max() == pytest.approx(60 / PICTURE_NOISE)
+
+
 def test_signal_to_noise_survives_the_scaling():
-    flux = torch.tensor([0.0, 1.0, 1e3, CEILING])[:, None, None, None].expand(4, 3, 8, 8)
-    scaled = scale(flux, True)[:, 0, 0, 0]
-    assert torch.all(scaled.diff() > 0.2) and scaled[-1] < 4
+    signal = torch.tensor([0.0, 1.0, 1e3, CEILING])[:, None, None, None].expand(4, 3, 8, 8)
+    faint = planes(signal)[:, 0, 0, 0]
+    assert torch.all(faint.diff() > 0.2) and faint[-1] < 4
 
 
-def test_scaling_is_per_cutout_where_kinds_are_mixed_and_says_what_is_known():
-    linear = torch.randn(4, 3, 8, 8)
-    linear[0, :, 2] = torch.nan
-    linear[1, 0, 3] = torch.nan
-    mixed = scale(linear, torch.tensor([True, False, True, False]))
-    assert torch.equal(mixed[::2], scale(linear[::2], True)) and torch.equal(mixed[1::2], scale(linear[1::2], False))
-    assert torch.all(mixed[0, 3, 2] == 0) and torch.all(mixed[1:, 3] == 1)
+def test_bright_structure_is_seen_relative_to_its_peak_and_noise_is_not_blown_up():
+    image = torch.zeros(1, 3, 16, 16)
+    image[..., 4:8, 4:8] = 100.0
+    image[..., 8:12, 4:8] = 50.0
+    for brighter in (1.0, 40.0):
+        bright = planes(brighter * image)[0, 3]
+        assert bright[5, 5] == pytest.approx(1) and bright[9, 5] == pytest.approx(0.5)
+    assert planes(image / 100)[0, 3].max() == pytest.approx(1 / FAINTEST_PEAK)
+
+
+def test_what_is_known_is_said_and_what_is_missing_is_sky():
+    signal = torch.randn(2, 3, 8, 8)
+    signal[0, :, 2] = torch.nan
+    signal[1, 0, 3] = torch.nan
+    made = planes(signal)
+    assert torch.isfinite(made).all()
+    assert torch.all(made[0, 6, 2] == 0) and torch.all(made[1, 6] == 1) and torch.all(made[1, 0, 3] == 0)
 
 
 def test_the_network_shipped_fits_its_card():
@@ -78,6 +100,6 @@ def test_damaged_weights_are_refused(tmp_path, damage):
 
 
 def test_a_network_of_other_widths_runs():
-    network = Network(widths=(8, 16), blocks=(1, 1), dimension=10, size=32).eval()
+    network = Network(stem=8, widths=(8, 16), blocks=(1, 1), dimension=10, size=32).eval()
     with torch.inference_mode():
-        assert network(torch.randn(3, 4, 32, 32)).shape == (3, 10)
+        assert network(torch.randn(3, 3, 32, 32)).shape == (3, 10)

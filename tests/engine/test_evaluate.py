@@ -26,6 +26,11 @@ def test_few_labels_find_a_wide_gap():
     assert 0.4 < few_labels(*points(0.0, rare=200), labels=50)[0] < 0.6
 
 
+def test_few_labels_by_area_do_not_mind_a_rare_class():
+    assert few_labels(*points(12.0), labels=200, score="AUC")[0] > 0.99
+    assert 0.3 < few_labels(*points(0.0), labels=200, score="AUC")[0] < 0.7
+
+
 def test_purity_equals_its_loop():
     found, truth = points(2.0, count=150)
     slow = []
