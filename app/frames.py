@@ -51,10 +51,10 @@ def styles(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def script(name: str) -> str:
-    """A script of the app, as text, behind what all of them share (``parts.js``)."""
+def script(*names: str) -> str:
+    """Scripts of the app as one text, behind what all of them share (``parts.js``)."""
     here = Path(__file__).parent
-    return "\n".join((here / part).read_text(encoding="utf-8") for part in ("parts.js", name))
+    return "\n".join((here / part).read_text(encoding="utf-8") for part in ("parts.js", *names))
 
 
 class Component(JSComponent):

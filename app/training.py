@@ -35,6 +35,17 @@ LISTED = 40
 SHOWN = ("step", "loss", "learning_rate", "rate", "seconds", "left")
 
 
+#: The page's script, a file a concept, in the order in which they need each other.
+SCRIPTS = (
+    "training_words.js",
+    "chart.js",
+    "training_forms.js",
+    "training_runs.js",
+    "training_compare.js",
+    "training.js",
+)
+
+
 class TrainingPage(Component):
     """The page's part in the browser."""
 
@@ -44,7 +55,7 @@ class TrainingPage(Component):
     walked = param.Bytes(b"", doc="The way between two objects through an autoencoder.")
     offered = param.Bytes(b"", doc="Objects to look at.")
 
-    _esm = script("training.js")
+    _esm = script(*SCRIPTS)
     _stylesheets = [styles("training.css")]  # noqa: RUF012 (Panel's class attribute)
 
 

@@ -1,7 +1,7 @@
 """What a method makes of a few cutouts, as one picture: a row a cutout, a column a view, all of a row on one scale.
 
 The scale of a row is that of its first column, from its 1st to its 99.7th percentile, so that what a network draws can
-be held against what there was. What is masked is mid grey, in each colour by itself where there are three bands.
+be held against what there was. What is masked is dark grey, in each colour by itself where there are three bands: the galaxy stays the brightest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SIDE, GAP = 64, 2
 #: Percentiles of a row's first column that become black and white.
 BLACK, WHITE = 1.0, 99.7
 #: What stands for a masked pixel, and what is between cutouts: 0-1.
-MASKED, BETWEEN = 0.5, 0.06
+MASKED, BETWEEN = 0.2, 0.06
 
 
 def mosaic(views: np.ndarray, *, science: bool) -> np.ndarray:
