@@ -105,13 +105,7 @@ def measure(encoder: Encoder, data: Path) -> dict[str, float]:
     if (data / "gz2").is_dir():
         figures |= _on_galaxy_zoo(encoder, data / "gz2")
     if (data / "csst_dwarfs").is_dir():
-        table = pd.read_csv(data / "csst_dwarfs" / "catalogue.csv")
-        pixels = read_pictures([data / "csst_dwarfs" / "images" / name for name in table["file"]], encoder.size)
-        components = _components(encoder, pixels, PICTURES, False)
-        truth = (table["label"] == "dwarf").to_numpy()
-        for labels in (50, 200, 400):
-            mean, _ = few_labels(components, truth, labels=labels)
-            figures[f"csst dwarf: accuracy from {labels} labels"] = mean
+        figures |= _on_dwarfs(encoder, data / "csst_dwarfs")
     return figures
 
 
@@ -150,6 +144,21 @@ def _on_galaxy_zoo(encoder: Encoder, folder: Path) -> dict[str, float]:
         truth = (table[column] > least).to_numpy()
         figures[f"gz2 {name}: AUC"] = probe(components, truth)[0]
         figures[f"gz2 {name}: AUC from 200 labels"] = few_labels(components, truth, score="AUC")[0]
+    return figures
+
+
+def _on_dwarfs(encoder: Encoder, folder: Path) -> dict[str, float]:
+    """Of all pictures, for an encoder that saw none of them, and of the held-out ones, for any."""
+    table = pd.read_csv(folder / "catalogue.csv")
+    pixels = read_pictures([folder / "images" / name for name in table["file"]], encoder.size)
+    vectors = encode(encoder, pixels, PICTURES, False)
+    truth = (table["label"] == "dwarf").to_numpy()
+    figures = {}
+    for words, kept in (("all", np.ones(len(table), bool)), ("held out", table["file"].map(held_out).to_numpy())):
+        components = standard_components(vectors[kept], np.ones(int(kept.sum()), bool), 40)
+        for labels in (50, 200, 400):
+            mean, _ = few_labels(components, truth[kept], labels=labels)
+            figures[f"csst dwarf, {words}: accuracy from {labels} labels"] = mean
     return figures
 
 
