@@ -47,7 +47,9 @@ class Head(nn.Module):
     def __init__(self, inside: int):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(inside, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, NARROW)
+            *(nn.Linear(inside, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.GELU()),
+            *(nn.Linear(HIDDEN, HIDDEN, bias=False), nn.BatchNorm1d(HIDDEN), nn.GELU()),
+            *(nn.Linear(HIDDEN, NARROW, bias=False), nn.BatchNorm1d(NARROW, affine=False)),
         )
         self.prototypes = nn.Parameter(torch.randn(OUTPUTS, NARROW))
 

@@ -125,10 +125,10 @@ def _on_simulation(encoder: Encoder) -> dict[str, float]:
 
 #: Question → column of vote fractions, and the fraction from which the answer is taken to be yes.
 QUESTIONS = {
+    "merger": ("Class8.6", 0.2),
+    "ring": ("Class8.1", 0.2),
     "edge-on": ("Class2.1", 0.5),
     "odd": ("Class6.1", 0.5),
-    "ring": ("Class8.1", 0.2),
-    "merger": ("Class8.6", 0.2),
     "featured": ("Class1.2", 0.5),
 }
 

@@ -1,7 +1,8 @@
 """What a method makes of a few cutouts, as one picture: a row a cutout, a column a view, all of a row on one scale.
 
 The scale of a row is that of its first column, from its 1st to its 99.7th percentile, so that what a network draws can
-be held against what there was. What is masked is dark grey, in each colour by itself where there are three bands: the galaxy stays the brightest.
+be held against what there was. What is masked is dark grey, in each colour by itself where there are three bands:
+the galaxy stays the brightest.
 """
 
 from __future__ import annotations
