@@ -42,7 +42,11 @@ CLOSE_UPS, CLOSE, CLOSE_DRIFT = 2, (0.35, 0.6), 0.15
 
 
 class Head(nn.Module):
-    """Perceptron to a narrow layer, whose direction is compared with `OUTPUTS` prototypes' (unit vectors)."""
+    """Perceptron to a narrow layer, whose direction is compared with `OUTPUTS` prototypes' (unit vectors).
+
+    With batch norms, an option of the authors' head: fresh vectors of all objects are nearly the same, and without norms
+    the answers stayed uniform for the 160 steps that were tried on gz2 (linear probe 0.70 before and after; 0.73 with).
+    """
 
     def __init__(self, inside: int):
         super().__init__()
@@ -64,7 +68,7 @@ class DINO(Method):
     """Self-distillation with no labels, on any backbone; the two global views are whole cutouts."""
 
     defaults: ClassVar[dict] = {
-        "backbone": "vit-tiny",
+        "backbone": "convnet",
         "batch": 64,
         "rate": 5e-4,
         "decay": 0.04,

@@ -87,7 +87,7 @@ def test_it_learns_without_collapse():
     optimizer = torch.optim.AdamW([p for p in learner.parameters() if p.requires_grad], lr=1e-3)
     excess = []
     for step in range(50):
-        terms = learner(batch(blobs(32, 2, 16, seed=step)), rng=rng(step), done=step / 50)
+        terms = learner(batch(blobs(16, 2, 16, seed=step)), rng=rng(step), done=step / 50)
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
