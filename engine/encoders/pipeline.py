@@ -28,8 +28,8 @@ from engine.encoders.inference import memory_told, one_core
 
 #: Cutouts held at their own size by one thread.
 READ = 64
-#: Cutouts in a task, at least: fewer than that make a call of the library dear.
-TASK = 128
+#: Cutouts in a task, at least: fewer than that make a call of the library dear; more, and the first network waits longer.
+TASK = 64
 #: Bytes of the networks' inputs that wait to be encoded, at most.
 AHEAD_BYTES = 1 << 31
 #: Why an object that was read has no vector.
