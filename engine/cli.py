@@ -372,7 +372,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add(finetune)
     command.add_argument("--target", help="whose labels to learn, and what the scores are called")
-    command.add_argument("--column", help="learn a catalogue column, or a condition such as 'z > 0.1', instead of labels")
+    command.add_argument(
+        "--column", help="learn a catalogue column, or a condition such as 'z > 0.1', instead of labels"
+    )
     command.add_argument("--kind", choices=["verdict", "classes", "number"], help="how to take the column")
     command.add_argument("--encoder", default="skysieve-base", help="what to start from, as for embed (skysieve-base)")
     command.add_argument("--name", help="of the result; TARGET-1, TARGET-2, … if not given")

@@ -51,7 +51,11 @@ def test_rings_hold_the_mean_of_what_is_in_them():
 
 
 def test_maxima_are_counted_by_level_and_zone():
-    signal = source(0.5, 0.5, width=1.5) + source(20.5, 3.5, flux=20.0, width=1.5) + source(-14.5, -18.5, flux=20.0, width=1.5)
+    signal = (
+        source(0.5, 0.5, width=1.5)
+        + source(20.5, 3.5, flux=20.0, width=1.5)
+        + source(-14.5, -18.5, flux=20.0, width=1.5)
+    )
     found = counts(signal)
     assert found[0].tolist() == [1, 0, 2] and found[2].tolist() == [1, 0, 2] and found[-1].tolist() == [0, 0, 0]
 
