@@ -11,6 +11,7 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from app.store import Store
@@ -98,7 +99,7 @@ def train(store: Store, fields: Fields) -> Draft:
     options = ["--method", method, "--name", name, *_length(fields)]
     options += _optional(fields, "backbone", _backbone(store, fields))
     for field in ("size", "batch"):
-        options += _optional(fields, field, lambda text, field=field: str(_whole(text, field)))
+        options += _optional(fields, field, partial(_words, what=field))
     options += _optional(fields, "seed", lambda text: str(_whole(text, "seed", least=0)))
     options += _optional(fields, "device", _device)
     if find(method).supervised:
@@ -173,6 +174,10 @@ def _whole(text: str, what: str, *, least: int = 1) -> int:
     if value < least:
         raise UserError(f"{text!r} is no {what}", f"write a whole number, at least {least}")
     return value
+
+
+def _words(text: str, what: str) -> str:
+    return str(_whole(text, what))
 
 
 def _length(fields: Fields) -> list[str]:

@@ -136,7 +136,11 @@ class Rail:
             sizing_mode="stretch_width",
             margin=(4, 0),
         )
-        learn.on_click(lambda event: self.state.param.update(page="train"))
+
+        def open_page(event) -> None:
+            self.state.page = "train"
+
+        learn.on_click(open_page)
         return pn.Column(
             self._colour,
             _head("Select"),

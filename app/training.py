@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import panel as pn
@@ -49,7 +50,7 @@ SCRIPTS = (
 class TrainingPage(Component):
     """The page's part in the browser."""
 
-    page = param.Selector(default="", objects=list(PAGES), doc="Which part is open; empty: closed.")
+    page: param.Selector = param.Selector(default="", objects=list(PAGES), doc="Which part is open; empty: closed.")
     picture = param.Bytes(b"", doc="What a training makes of a few objects; see `app.frames.pack`.")
     near = param.Bytes(b"", doc="The neighbours of an object in two representations.")
     walked = param.Bytes(b"", doc="The way between two objects through an autoencoder.")
@@ -128,7 +129,8 @@ class TrainingView:
     # -- trainings -----------------------------------------------------------------------------------------------------
 
     def _look(self, message: dict) -> None:
-        have = message.get("have") if isinstance(message.get("have"), dict) else {}
+        said = message.get("have")
+        have = said if isinstance(said, dict) else {}
 
         def work() -> dict:
             runs = self.store.runs.look()[:LISTED]
@@ -233,7 +235,7 @@ class TrainingView:
         self._work.run("facts", lambda: [compare.facts(n) for n in pair], tell("facts"), fail("facts"))
         self._slow.run("agreement", lambda: compare.agreement(first, second), tell("agreement"), fail("agreement"))
         for side, name in (("first", first), ("second", second)):
-            self._slow.run(side, lambda name=name: compare.quality(name), tell(side), fail(side))
+            self._slow.run(side, partial(compare.quality, name), tell(side), fail(side))
 
     def _near(self, message: dict) -> None:
         """The neighbours of an object in both, and which of them are the same."""
@@ -348,7 +350,7 @@ def _hopeful(job: Job) -> bool:
 
 def status(run: Run | None, job: Job | None, current: int | None) -> dict:
     """How a training stands: its state, what is said of it, and the number of the job that can be cancelled."""
-    found = {"state": "interrupted", "words": "", "job": None}
+    found: dict[str, str | int | None] = {"state": "interrupted", "words": "", "job": None}
     if run is not None and run.card is not None:
         found["state"] = "finished"
     elif job is not None and job.state == "cancelled" and job.number == current:

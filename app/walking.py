@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration
+from engine.encoders.autoencoder import Autoencoder
 from engine.encoders.trained import Trained
 from engine.errors import UserError
 from engine.survey import Survey
@@ -44,7 +46,8 @@ class Walks:
         calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
         with torch.inference_mode():
             batch = encoder.prepare(pixels, calibration, science)
-            between = encoder.network.walk(*encoder(batch), STEPS)
+            first_vector, second_vector = encoder(batch)
+            between = cast(Autoencoder, encoder.network).walk(first_vector, second_vector, STEPS)
         views = torch.cat([batch[:1], between, batch[1:]])[None].numpy()
         out = io.BytesIO()
         Image.fromarray(mosaic(views, science=science)).save(out, "PNG", compress_level=1)

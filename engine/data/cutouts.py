@@ -168,7 +168,9 @@ def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.nd
                 pixels[position] = cutout
         else:
             pixels[positions] = resample_batch(np.stack(cutouts), size)
-    readable = np.isfinite(pixels[:, :, size // 2, size // 2]).any(axis=1)  # nearly always enough, and costs nothing
+    readable = np.asarray(
+        np.isfinite(pixels[:, :, size // 2, size // 2]).any(axis=1)
+    )  # nearly always enough, and costs nothing
     readable[~readable] = np.isfinite(pixels[~readable]).any(axis=(1, 2, 3))
     for row in np.asarray(rows)[~readable]:
         problems.setdefault(int(row), "no finite pixel")

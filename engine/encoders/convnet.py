@@ -149,7 +149,7 @@ class Network(nn.Module):
 
     def layers(self) -> list[nn.Module]:
         """Its parts from the input to the output."""
-        return [self.stem, *(block for stage in self.stages for block in stage), self.out]
+        return [self.stem, *(block for stage in self.stages for block in stage.children()), self.out]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         radius = self.radius.to(x.dtype).expand(len(x), -1, -1, -1)

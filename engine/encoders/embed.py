@@ -288,7 +288,7 @@ class _Pass:
             self.calibration,
             device=self.device,
             batch=self.batch,
-            padded="compiled" in self.settings["arithmetic"],
+            padded="compiled" in str(self.settings["arithmetic"]),
         )
         try:
             with closing(pipeline.run(self._tasks(todo, pipeline.task))) as coming:

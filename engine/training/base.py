@@ -388,7 +388,7 @@ def skysieve_base(
         counts,
         steps=steps,
         settings=BASE,
-        start=before and before.network,
+        start=None if before is None else before.network,
         rate=rate,
         seed=seed,
         device=device,

@@ -112,7 +112,7 @@ def measure(encoder: Encoder, data: Path) -> dict[str, float]:
 def _on_simulation(encoder: Encoder) -> dict[str, float]:
     pixels, calibration, truth = simulated_sample()
     components = _components(encoder, pixels, calibration, True)
-    figures = {}
+    figures: dict[str, float] = {}
     for name in ("dwarf", "ring", "merger", "lens"):
         auc, precision = probe(components, truth == name)
         figures |= {
