@@ -75,14 +75,36 @@ def channels(pixels: np.ndarray, calibration: Calibration, science: bool) -> np.
     return np.ascontiguousarray(folded[:, ::-1]) if science else folded
 
 
-def planes(signal: torch.Tensor) -> torch.Tensor:
-    """The result of `channels` on the two scales of the network, and which pixels are known: (B, 3, …) → (B, 7, …)."""
+def planes(signal: torch.Tensor, *more: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The result of `channels` on the two scales of the network, which pixels are known, and what more is given.
+
+    Parameters
+    ----------
+    signal : (B, 3, S, S) float32
+        NaN where missing.
+    *more : (B, k, S, S)
+        Put behind.
+    dtype : torch.dtype
+        Of the result.
+
+    Returns
+    -------
+    (B, 7 + Σk, S, S)
+        Channels last in memory, as convolutions want them, and written there once: joining, reordering and rounding one
+        after the other took longer than the first convolution.
+    """
     known = torch.isfinite(signal)
     signal = torch.where(known, signal, 0.0)
     coarse = torch.nn.functional.avg_pool2d(signal, min(4, signal.shape[-1]))
     peak = coarse.amax(dim=(1, 2, 3), keepdim=True).clamp(min=FAINTEST_PEAK)
     bright = (signal / peak).clamp(-1, 2)
-    return torch.cat([torch.asinh(signal) / SCIENCE_SCALE, bright, known.any(dim=1, keepdim=True)], dim=1)
+    parts = [asinh(signal) / SCIENCE_SCALE, bright, known.any(dim=1, keepdim=True), *more]
+    count, *shape = sum(part.shape[1] for part in parts), *signal.shape[2:]
+    joined = torch.empty(
+        (len(signal), count, *shape), dtype=dtype, device=signal.device, memory_format=torch.channels_last
+    )
+    torch.cat([part.to(dtype) for part in parts], dim=1, out=joined)
+    return joined
 
 
 class Residual(nn.Module):
