@@ -33,7 +33,7 @@ from torch import nn
 from engine import files
 from engine.data.stretch import Calibration, three_channels
 from engine.encoders import Card, parameters
-from engine.encoders.scaling import CEILING, SCIENCE_SCALE, border_levels
+from engine.encoders.scaling import CEILING, SCIENCE_SCALE, arcsinh, border_levels
 from engine.errors import UserError
 
 #: Folder of the weights that ship, beside the packages in the checkout.
@@ -90,21 +90,16 @@ def planes(signal: torch.Tensor, *more: torch.Tensor, dtype: torch.dtype = torch
     Returns
     -------
     (B, 7 + Σk, S, S)
-        Channels last in memory, as convolutions want them, and written there once: joining, reordering and rounding one
-        after the other took longer than the first convolution.
+        Channels last in memory, as convolutions want them.
     """
     known = torch.isfinite(signal)
     signal = torch.where(known, signal, 0.0)
     coarse = torch.nn.functional.avg_pool2d(signal, min(4, signal.shape[-1]))
     peak = coarse.amax(dim=(1, 2, 3), keepdim=True).clamp(min=FAINTEST_PEAK)
     bright = (signal / peak).clamp(-1, 2)
-    parts = [asinh(signal) / SCIENCE_SCALE, bright, known.any(dim=1, keepdim=True), *more]
-    count, *shape = sum(part.shape[1] for part in parts), *signal.shape[2:]
-    joined = torch.empty(
-        (len(signal), count, *shape), dtype=dtype, device=signal.device, memory_format=torch.channels_last
-    )
-    torch.cat([part.to(dtype) for part in parts], dim=1, out=joined)
-    return joined
+    parts = [arcsinh(signal) / SCIENCE_SCALE, bright, known.any(dim=1, keepdim=True), *more]
+    joined = torch.cat([part.to(dtype) for part in parts], dim=1)
+    return joined.contiguous(memory_format=torch.channels_last)
 
 
 class Residual(nn.Module):
@@ -174,8 +169,7 @@ class Network(nn.Module):
         return [self.stem, *(block for stage in self.stages for block in stage.children()), self.out]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        radius = self.radius.to(x.dtype).expand(len(x), -1, -1, -1)
-        x = self.stem(torch.cat([planes(x), radius], dim=1).contiguous(memory_format=torch.channels_last))
+        x = self.stem(planes(x, self.radius.expand(len(x), -1, -1, -1), dtype=self.stem[0].weight.dtype))
         central = []
         for index, stage in enumerate(self.stages):
             x = stage(x)

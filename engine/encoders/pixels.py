@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 
 from engine.data.stretch import Calibration
 from engine.encoders import Card
-from engine.encoders.scaling import CEILING
+from engine.encoders.scaling import CEILING, arcsinh
 
 #: Cutouts the components are fitted on, and the most numbers held for it (many bands: fewer cutouts).
 SAMPLE, SAMPLE_VALUES = 5000, 1 << 26
@@ -83,7 +83,7 @@ class Pixels:
         noise = torch.tensor(calibration.noise, dtype=torch.float32)[:, None, None]
         signal = flux - background
         level = (signal / (noise if science else 255)).clamp(-CEILING, CEILING)
-        scaled = torch.asinh(level) if science else level
+        scaled = arcsinh(level) if science else level
         return torch.where(torch.isfinite(flux), scaled, 0.0).flatten(1)
 
     @torch.inference_mode()
