@@ -166,7 +166,7 @@ def _packs() -> bool:
 
 
 class Packed(nn.Module):
-    """A linear layer whose bfloat16 weights lie in the order in which oneDNN reads them (5-10 % faster, measured)."""
+    """A linear layer whose bfloat16 weights lie in the order in which oneDNN reads them (5-10 % faster, measured on vit-tiny and vit-small)."""
 
     weight: torch.Tensor
     bias: torch.Tensor | None

@@ -124,7 +124,7 @@ def embedding_pass(full: bool) -> list[Figure]:
     from engine.encoders.convnet import skysieve_base
     from engine.encoders.embed import embed
 
-    count = 8192 if full else 512
+    count = 8192 if full else 2048
     rng = np.random.default_rng(5)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "cutouts.h5"
