@@ -169,7 +169,8 @@ class Network(nn.Module):
         return [self.stem, *(block for stage in self.stages for block in stage.children()), self.out]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stem(planes(x, self.radius.expand(len(x), -1, -1, -1), dtype=self.stem[0].weight.dtype))
+        dtype = next(self.stem.parameters()).dtype
+        x = self.stem(planes(x, self.radius.expand(len(x), -1, -1, -1), dtype=dtype))
         central = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
