@@ -11,7 +11,7 @@ from engine.errors import UserError
 from engine.survey import Survey
 
 #: Rises when what the commands make changes, so that an old demo is not shown.
-VERSION = 1
+VERSION = 2
 OBJECTS = 6000
 
 
