@@ -32,6 +32,7 @@ from torch import nn
 
 from engine import files
 from engine.data.stretch import Calibration, three_channels
+from engine.device import has_bfloat16
 from engine.encoders import Card, parameters
 from engine.encoders.scaling import CEILING, SCIENCE_SCALE, arcsinh, border_levels
 from engine.errors import UserError
@@ -160,7 +161,7 @@ class Network(nn.Module):
         pooled = 2 * widths[-1] + sum(widths[-self.centre_stages :])
         self.out = nn.Linear(pooled, dimension)
         self.norm = nn.BatchNorm1d(dimension, affine=False)
-        self.register_buffer("radius", _radius(size)[None, None] - 0.5, persistent=False)
+        self.register_buffer("radius", radius(size)[None, None] - 0.5, persistent=False)
         for stage in range(len(widths)):
             self.register_buffer(f"centre{stage}", _centre(-(-size // 4) >> stage), persistent=False)
 
@@ -180,7 +181,7 @@ class Network(nn.Module):
         return self.norm(self.out(pooled).float())
 
 
-def _radius(size: int) -> torch.Tensor:
+def radius(size: int) -> torch.Tensor:
     """Distance of each pixel from the centre, as a share of half the side."""
     axis = (torch.arange(size) - (size - 1) / 2) / (size / 2)
     return torch.hypot(axis[:, None], axis[None, :])
@@ -188,7 +189,7 @@ def _radius(size: int) -> torch.Tensor:
 
 def _centre(size: int) -> torch.Tensor:
     """Gaussian weights of 0.25 of half the side, summing to one."""
-    weight = torch.exp(-0.5 * (_radius(size) / 0.25) ** 2)
+    weight = torch.exp(-0.5 * (radius(size) / 0.25) ** 2)
     return weight / weight.sum()
 
 
@@ -270,14 +271,6 @@ class Convnet:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
             vectors = self.network(batch.to(self.device, non_blocking=True))
         return torch.nan_to_num(vectors.float()).clamp(-HALF_MAX, HALF_MAX)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products are native: 1.9 times float32 on AVX-512 BF16 (measured), slower where emulated."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capable = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(capable.get("avx512_bf16") or capable.get("amx_bf16"))
 
 
 def skysieve_base() -> Convnet:

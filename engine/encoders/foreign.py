@@ -22,7 +22,8 @@ import torch
 from torch import nn
 
 from engine.data.stretch import Calibration, to_rgb
-from engine.encoders.convnet import HALF_MAX, has_bfloat16
+from engine.device import has_bfloat16
+from engine.encoders.convnet import HALF_MAX
 from engine.encoders.scaling import scaled
 from engine.errors import UserError
 

@@ -31,7 +31,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from engine.encoders.convnet import has_bfloat16
+from engine.device import has_bfloat16
 
 #: How much further from the float32 answer than autocast the changed network may be.
 TOLERANCE = 1.5

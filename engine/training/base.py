@@ -31,7 +31,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from engine import device as devices
 from engine import files
-from engine.encoders.convnet import Convnet, Network, has_bfloat16
+from engine.device import has_bfloat16
+from engine.encoders.convnet import Convnet, Network
 from engine.jobs import Progress, Reporter, silent
 from engine.training import augment
 from engine.training.examples import CLASSES, Examples, many_skies, picture_sets, simulated

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.device import has_bfloat16
 from engine.encoders.backbones import Backbone
-from engine.encoders.convnet import has_bfloat16
 from engine.training import Batch, Method
 from engine.training.processes import Processes
 

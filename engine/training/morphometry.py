@@ -16,6 +16,8 @@ from itertools import pairwise
 import torch
 from torch.nn.functional import avg_pool2d, max_pool2d
 
+from engine.encoders.convnet import radius
+
 #: Edges of the rings, as shares of half the side.
 RINGS = (0.0, 0.04, 0.08, 0.14, 0.22, 0.34, 0.5, 0.75, 1.0)
 #: Levels of the maxima that are counted, in units of the sky's noise, and the zones they are counted in.
@@ -40,16 +42,11 @@ def measures(signal: torch.Tensor) -> torch.Tensor:
         Finite, of order one.
     """
     signal = torch.nan_to_num(signal)
-    radius = _radius(signal.shape[-1]).to(signal.device)
+    distance = radius(signal.shape[-1]).to(signal.device)
     light = avg_pool2d(signal.mean(dim=1, keepdim=True), 3, 1, 1)
     coarse = avg_pool2d(light, 2)
-    shape = _shape(coarse, _radius(coarse.shape[-1]).to(signal.device))
-    return torch.cat([_rings(signal, radius), _maxima(light, radius), shape], dim=1)
-
-
-def _radius(side: int) -> torch.Tensor:
-    axis = (torch.arange(side) - (side - 1) / 2) / (side / 2)
-    return torch.hypot(axis[:, None], axis[None, :])
+    shape = _shape(coarse, radius(coarse.shape[-1]).to(signal.device))
+    return torch.cat([_rings(signal, distance), _maxima(light, distance), shape], dim=1)
 
 
 def _rings(signal: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:

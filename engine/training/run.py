@@ -24,9 +24,10 @@ import numpy as np
 import torch
 
 from engine import device as devices
+from engine.device import has_bfloat16
 from engine.encoders import ENCODERS, UNSTATED
 from engine.encoders.backbones import make, restore
-from engine.encoders.convnet import HALF_MAX, has_bfloat16
+from engine.encoders.convnet import HALF_MAX
 from engine.encoders.trained import normalisation
 from engine.errors import UserError
 from engine.jobs import Progress, silent

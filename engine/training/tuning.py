@@ -34,7 +34,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from torch import nn
 
 from engine.data.stretch import Calibration
-from engine.encoders.convnet import has_bfloat16
+from engine.device import has_bfloat16
 from engine.encoders.tuned import Tunable, layers
 from engine.errors import UserError
 from engine.training import augment

@@ -16,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from engine.data import thumbnails as thumbs
 from engine.data.cutouts import read_batch
 from engine.data.stretch import Calibration
+from engine.device import has_bfloat16
 from engine.encoders import ENCODERS, load
-from engine.encoders.convnet import has_bfloat16
 from engine.encoders.embed import embed
 from engine.encoders.pixels import Pixels
 from engine.errors import UserError

@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
 
+from engine.device import has_bfloat16
 from engine.encoders import inference
 from engine.encoders.backbones import make
-from engine.encoders.convnet import has_bfloat16, skysieve_base
+from engine.encoders.convnet import skysieve_base
 
 HALF = pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor has no bfloat16 products")
 
