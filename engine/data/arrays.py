@@ -18,8 +18,9 @@ import pyarrow as pa
 from engine.data.catalogue import DEC_NAMES, ID_NAMES, RA_NAMES, plain, text_id
 from engine.data.cutouts import Unreadable
 from engine.data.hdf5 import bands_first, guess_layout
-from engine.data.references import Found, named_bands
+from engine.data.references import NOTHING, Asked, Found, Place, named_bands
 from engine.errors import UserError
+from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
     from engine.survey import Survey
@@ -89,7 +90,7 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarra
         ) from error
 
 
-def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None = None) -> Found:
+def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> Found:
     """Find out what a NumPy file holds.
 
     Raises
@@ -97,10 +98,11 @@ def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None 
     UserError
         If it cannot be read, holds no images array, or bands do not fit.
     """
+    path = place.root
     arrays = open_arrays(path)
     loaded = {name: _array(arrays, name, path) for name in arrays}
     shapes = {name: (a.shape, a.dtype) for name, a in loaded.items()}
-    return look_at_arrays("npz", path, shapes, lambda name: loaded[name], bands=bands, dataset=dataset)
+    return look_at_arrays("npz", path, shapes, lambda name: loaded[name], asked)
 
 
 def look_at_arrays(
@@ -108,9 +110,8 @@ def look_at_arrays(
     path: Path,
     shapes: Mapping[str, tuple[tuple[int, ...], np.dtype]],
     read: Callable[[str], np.ndarray],
+    asked: Asked,
     *,
-    bands: Sequence[str] | None,
-    dataset: str | None,
     bands_of: Callable[[str], Sequence[str] | None] = lambda name: None,
 ) -> Found:
     """Read the meaning of named arrays: which are images, bands, ids, positions, catalogue columns.
@@ -123,8 +124,8 @@ def look_at_arrays(
         Name → (shape, dtype) of every array.
     read : callable
         Reads one array whole; only called for small ones.
-    bands, dataset : optional
-        As the user named them.
+    asked : Asked
+        Bands and images array as the user named them.
     bands_of : callable
         Bands that an attribute of an array names, None if none does.
 
@@ -137,12 +138,12 @@ def look_at_arrays(
     UserError
         If there is no images array, or bands do not fit.
     """
-    name = dataset or _images_name(path, shapes)
+    name = asked.dataset or _images_name(path, shapes)
     if name not in shapes:
         raise UserError(f"{path} has no array {name!r}", f"choose one of: {', '.join(shapes)}")
     shape, dtype = shapes[name]
     told_bands = bands_of(name) or _bands_array(shapes, read)
-    layout = guess_layout(shape, len(bands or told_bands or ()) or None)
+    layout = guess_layout(shape, len(asked.bands or told_bands or ()) or None)
     planes = 1 if layout == "NHW" else shape[1] if layout == "NCHW" else shape[3]
     pictures = dtype == np.uint8 and planes in (1, 3)
     if told_bands is None or len(told_bands) != planes:
@@ -157,7 +158,7 @@ def look_at_arrays(
         path,
         [text_id(v) for v in ids] if ids is not None else [str(r) for r in rows],
         {"pixels_index": rows},
-        named_bands(bands, planes, told_bands),
+        named_bands(asked.bands, planes, told_bands),
         not pictures,
         (side, side),
         _degrees(ra, shape[0]),

@@ -50,8 +50,18 @@ class Unreadable:
 class CutoutSource(Protocol):
     """Reads cutouts by row number.
 
-    A source may also have `read_raw`, which gives the same numbers in the type and order in memory in which they are
-    kept, (C, h, w) by shape alone: `read_batch` then converts them once, into the batch.
+    A source may also have
+
+    ``read_raw(rows)``
+        The same numbers in the type and order in memory in which they are kept, (C, h, w) by shape alone:
+        `read_batch` then converts them once, into the batch.
+    ``wcs(row)``
+        An `astropy.wcs.WCS` of the cutout's pixels (celestial), None where it is not known.
+    ``context(row, factor)``
+        What lies around: the cutout with `factor` times its sides, (C, h·factor, w·factor) float32, NaN where nothing
+        is known; None where there is no more.
+    ``companions(row)``
+        Further images of the object that are kept beside it, such as ``residual`` and ``model``: {name: (h, w) float32}.
     """
 
     bands: tuple[str, ...]

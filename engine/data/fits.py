@@ -31,7 +31,10 @@ from engine.data.cutouts import Unreadable
 from engine.data.filters import by_wavelength, wavelength
 from engine.data.hdus import Hdu, open_fits, read_hdus, read_pixels
 from engine.data.references import (
+    NOTHING,
+    Asked,
     Found,
+    Place,
     Rejected,
     Root,
     named_bands,
@@ -279,13 +282,7 @@ def _degrees(ra, dec) -> tuple[float, float] | None:
     return (float(ra) % 360, float(dec)) if plain and abs(dec) <= 90 and -180 <= ra <= 360 else None
 
 
-def look(
-    root: Path,
-    names: list[str],
-    *,
-    bands: Sequence[str] | None = None,
-    progress: Progress = silent,
-) -> Found:
+def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> Found:
     """Find out what a folder of FITS files, or one file, holds.
 
     Raises
@@ -293,12 +290,12 @@ def look(
     UserError
         If none can be read, or bands do not fit.
     """
-    if root.is_file():
-        return _look_at_list(root, bands)
-    folders = _band_folders(names)
+    if place.root.is_file():
+        return _look_at_list(place.root, asked.bands)
+    folders = _band_folders(place.names)
     if folders:
-        return _look_at_bands(root, folders, bands, progress)
-    return _look_at_files(root, names, bands, progress)
+        return _look_at_bands(place.root, folders, asked.bands, progress)
+    return _look_at_files(place, asked.bands, progress)
 
 
 def _look_at_list(path: Path, bands: Sequence[str] | None) -> Found:
@@ -335,8 +332,9 @@ def _look_at_list(path: Path, bands: Sequence[str] | None) -> Found:
     )
 
 
-def _look_at_files(root: Path, names: list[str], bands: Sequence[str] | None, progress: Progress) -> Found:
+def _look_at_files(place: Place, bands: Sequence[str] | None, progress: Progress) -> Found:
     """A folder of files: each an object, or a list of them."""
+    root, names = place.root, place.names
     good, rejected = _examine_all(root, names, progress)
     require_some(list(good), rejected, root, "FITS images")
     planes = Counter(_planes(e.images[0]) for e in good.values()).most_common(1)[0][0]
@@ -405,7 +403,7 @@ def _look_at_bands(root: Path, folders: dict[str, list[str]], bands: Sequence[st
     )
 
 
-def _examine_all(root: Path, names: list[str], progress: Progress) -> tuple[dict[str, Examined], list[Rejected]]:
+def _examine_all(root: Path, names: Sequence[str], progress: Progress) -> tuple[dict[str, Examined], list[Rejected]]:
     below = Root(root)
     good: dict[str, Examined] = {}
     rejected: list[Rejected] = []
@@ -418,7 +416,7 @@ def _examine_all(root: Path, names: list[str], progress: Progress) -> tuple[dict
     return good, rejected
 
 
-def _band_folders(names: list[str]) -> dict[str, list[str]]:
+def _band_folders(names: Sequence[str]) -> dict[str, list[str]]:
     """Files by folder, if the folders are bands: all names are filters, or most objects occur in every one."""
     folders: dict[str, list[str]] = {}
     for name in names:

@@ -23,10 +23,11 @@ import numpy as np
 
 from engine.data.chunks import Chunks, unpackable
 from engine.data.cutouts import Unreadable
+from engine.data.references import NOTHING, Asked, Found, Place
 from engine.errors import UserError
+from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
-    from engine.data.references import Found
     from engine.survey import Survey
 
 #: Rows fewer than this apart are read in one slab: reading a row too many costs less than another call.
@@ -197,7 +198,7 @@ class Hdf5Rows:
             return self._images[first:stop]
 
 
-def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None = None) -> Found:
+def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> Found:
     """Find out what an HDF5 file holds; Galaxy10's and sky_embeddings' names are among the usual ones.
 
     Raises
@@ -208,6 +209,7 @@ def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None 
     from engine.data.arrays import BANDS_NAMES, look_at_arrays
     from engine.data.catalogue import plain
 
+    path = place.root
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -224,6 +226,4 @@ def look(path: Path, *, bands: Sequence[str] | None = None, dataset: str | None 
             return None if told is None or np.ndim(told) != 1 else [str(v) for v in plain(told)]
 
         file.visititems(note)
-        return look_at_arrays(
-            "hdf5", path, shapes, lambda name: file[name][()], bands=bands, dataset=dataset, bands_of=bands_of
-        )
+        return look_at_arrays("hdf5", path, shapes, lambda name: file[name][()], asked, bands_of=bands_of)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from engine.data.cutouts import Unreadable
-from engine.data.references import Found, Rejected, Root, named_bands, names_to_ids, require_some
+from engine.data.references import NOTHING, Asked, Found, Place, Rejected, Root, named_bands, names_to_ids, require_some
 from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def check(path: str) -> tuple[str, int, int]:
         return image.mode, image.height, image.width
 
 
-def look(root: Path, names: list[str], *, bands: Sequence[str] | None = None, progress: Progress = silent) -> Found:
+def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> Found:
     """Find out what a folder of pictures holds, reading headers only.
 
     Raises
@@ -151,6 +151,7 @@ def look(root: Path, names: list[str], *, bands: Sequence[str] | None = None, pr
     UserError
         If none can be read, or the names of bands do not fit.
     """
+    root, names = place.root, place.names
     below = Root(root)
 
     def checked(name: str) -> tuple[str, int, int] | Rejected:
@@ -176,7 +177,7 @@ def look(root: Path, names: list[str], *, bands: Sequence[str] | None = None, pr
     deep, grey = (sum(modes[m] for m in which) for which in (DEEP, GREY))
     science = deep * 2 > len(good)
     is_grey = grey * 2 > len(good) or _colourless(below, good)
-    names_of_bands = named_bands(bands, 1 if is_grey else 3, ("grey",) if is_grey else ("R", "G", "B"))
+    names_of_bands = named_bands(asked.bands, 1 if is_grey else 3, ("grey",) if is_grey else ("R", "G", "B"))
     nowhere = np.full(len(good), np.nan)
     return Found(
         "images",

@@ -21,7 +21,8 @@ import pyarrow as pa
 from engine import files
 from engine.data import catalogue as catalogues
 from engine.data.cutouts import SOURCES, CutoutSource, Unreadable
-from engine.data.references import ARRAYS, FITS, HDF5, IMAGES, Found, kind_of, walk
+from engine.data.look import look
+from engine.data.references import Asked, Found
 from engine.data.stretch import calibrate
 from engine.errors import UserError
 from engine.jobs import Progress, silent
@@ -147,81 +148,6 @@ class Draft:
         return self.objects[name].to_numpy()
 
 
-def look(
-    source: str | Path,
-    *,
-    bands: Sequence[str] | None = None,
-    dataset: str | None = None,
-    progress: Progress = silent,
-) -> Found:
-    """Find out what a folder or file holds: the kind of source, its objects, bands, sizes and problems.
-
-    Parameters
-    ----------
-    source : path
-        Folder of images or FITS (sub-folders are searched), or one FITS, HDF5, .npz or .npy file.
-    bands : names, optional
-        Names of the bands, or which band folders to use and in which order.
-    dataset : str, optional
-        Images array of an HDF5 or .npz file that has several.
-    progress : callable
-
-    Raises
-    ------
-    UserError
-        If there is nothing there that can be read.
-    """
-    source = Path(source)
-    kind, root, names, notes = _contents(source)
-    module = import_module(SOURCES[kind].split(":")[0])
-    if kind in ("hdf5", "npz"):
-        found = module.look(root, bands=bands, dataset=dataset)
-    else:
-        found = module.look(root, names, bands=bands, progress=progress)
-    return dataclasses.replace(found, notes=(*notes, *found.notes))
-
-
-def _contents(source: Path) -> tuple[str, Path, list[str], list[str]]:
-    """Kind, root, files and notes of a source."""
-    if not source.exists():
-        raise UserError(f"there is no folder or file {source}", "check the path")
-    if source.is_file():
-        kind = kind_of(source.name)
-        if kind is None or kind == "images":
-            raise UserError(
-                f"{source} is not a file that holds many cutouts",
-                "give the folder of the images, or a FITS, HDF5, .npz or .npy file",
-            )
-        return kind, source.resolve(), [], []
-    if (source / "survey.toml").is_file():
-        raise UserError(f"{source} is a survey already", "open it, or give the folder that holds the cutouts")
-    source = source.resolve()
-    names = [n for n in walk(source) if kind_of(n) is not None]
-    by_kind = {kind: [n for n in names if kind_of(n) == kind and not _is_catalogue(n, kind)] for kind in SOURCES}
-    kind = max(by_kind, key=lambda k: len(by_kind[k]))
-    chosen = by_kind[kind]
-    if not chosen:
-        raise UserError(
-            f"{source} holds no images",
-            f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
-            f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)",
-        )
-    others = {k: n for k, n in by_kind.items() if k != kind and n}
-    notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
-    if kind in ("hdf5", "npz"):
-        if len(chosen) > 1:
-            raise UserError(f"{source} holds {len(chosen)} {kind} files", f"give one of them: {', '.join(chosen[:5])}")
-        return kind, source / chosen[0], [], notes
-    if all(n.startswith("images/") for n in chosen):  # the folder of a data set: images/ and a catalogue beside it
-        return kind, source / "images", [n.removeprefix("images/") for n in chosen], notes
-    return kind, source, chosen, notes
-
-
-def _is_catalogue(name: str, kind: str) -> bool:
-    """Whether a FITS file is the catalogue that lies beside the images."""
-    return kind == "fits" and name.lower().rpartition("/")[2].startswith(("catalog.", "catalogue."))
-
-
 def ingest(
     source: str | Path,
     path: str | Path,
@@ -231,6 +157,7 @@ def ingest(
     name: str | None = None,
     dataset: str | None = None,
     bands: Sequence[str] | None = None,
+    size: int | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Ingested:
@@ -248,8 +175,8 @@ def ingest(
         Its column of ids; else found.
     name : str, optional
         What to call the survey; else its folder's name.
-    dataset, bands
-        See `look`.
+    dataset, bands, size
+        See `engine.data.references.Asked`.
     dry_run : bool
         Look, join and report, but write nothing.
     progress : callable
@@ -267,9 +194,16 @@ def ingest(
     path = Path(path)
     if not dry_run:
         _require_place(path)
-    found = look(source, bands=bands, dataset=dataset, progress=progress)
-    beside = None if catalogue is not None else _catalogue_beside(Path(source))
-    table, report = _joined(found, Path(source), catalogue or beside, id_column, beside is not None)
+    source = Path(source)
+    beside = None if catalogue is not None or not source.exists() else _catalogue_beside(source)
+    catalogue = catalogue or beside
+    if catalogue is None and id_column is not None:
+        raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
+    rows = None if catalogue is None else catalogues.read(catalogue)
+    found = look(source, Asked(bands, dataset, rows, size), progress=progress)
+    if beside is not None:
+        found = dataclasses.replace(found, notes=(*found.notes, f"used {beside}, which lies beside the images"))
+    table, report = _joined(found, source, rows, catalogue, id_column)
     pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science}
     pixels |= found.pixels
     pixels, notes = _measured(Draft(path, {"pixels": pixels}, table), found, progress)
@@ -310,22 +244,12 @@ def _catalogue_beside(source: Path) -> Path | None:
 
 
 def _joined(
-    found: Found,
-    source: Path,
-    catalogue: str | Path | None,
-    id_column: str | None,
-    beside: bool,
+    found: Found, source: Path, table: pa.Table | None, catalogue: str | Path | None, id_column: str | None
 ) -> tuple[pa.Table, Report]:
     """The table of objects, and the report up to here."""
-    notes = list(found.notes)
-    if catalogue is None and id_column is not None:
-        raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
-    joined = None if catalogue is None else _match(found, Path(catalogue), id_column)
-    if beside:
-        notes.append(f"used {catalogue}, which lies beside the images")
     ids, ra, dec, columns = found.ids, found.ra, found.dec, found.columns
-    if joined is not None:
-        table, match = joined
+    if table is not None:
+        match = _match(found, table, str(catalogue), id_column)
         ids = _ids_of_catalogue(found, table, match)
         ra, dec, used = _positions(table, match, ra, dec)
         columns = _with_columns(columns, table.take(pa.array(match.rows, mask=match.rows < 0)), used)
@@ -349,9 +273,9 @@ def _joined(
         largest=list(map(int, found.sizes[1])),
         positions=int(good.sum()),
         rejected=[dataclasses.asdict(r) for r in found.rejected],
-        notes=notes,
+        notes=list(found.notes),
     )
-    if joined is not None:
+    if table is not None:
         matched = int((match.rows >= 0).sum())
         report = dataclasses.replace(
             report,
@@ -366,13 +290,13 @@ def _joined(
     return pa.table(data), report
 
 
-def _match(found: Found, path: Path, id_column: str | None) -> tuple[pa.Table, catalogues.Match]:
-    table = catalogues.read(path)
+def _match(found: Found, table: pa.Table, place: str, id_column: str | None) -> catalogues.Match:
+    """Which catalogue row belongs to each object."""
+    if found.rows is not None:
+        return catalogues.Match(found.rows, id_column, 0, table.num_rows - len(np.unique(found.rows)), 0)
     one_file = found.kind == "fits" and found.root.is_file()
     hdus = (found.root.name, found.references["pixels_index"]) if one_file else None
-    return table, catalogues.match(
-        table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus, place=str(path)
-    )
+    return catalogues.match(table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus, place=place)
 
 
 def _ids_of_catalogue(found: Found, table: pa.Table, match: catalogues.Match) -> list[str]:

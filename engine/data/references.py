@@ -7,7 +7,7 @@ machine, so that a name with ``..``, an absolute one, or a link that leaves the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,9 @@ ARRAYS = (".npz", ".npy")
 #: kind of source → how its files' names end.
 ENDINGS = {"images": IMAGES, "fits": FITS, "hdf5": HDF5, "npz": ARRAYS}
 
+#: Kinds of which one file holds many objects.
+CONTAINERS = ("hdf5", "npz")
+
 #: Objects with a file of each sort of trouble that a message names, before "and n more".
 SHOWN = 3
 
@@ -33,6 +36,48 @@ class Rejected:
 
     file: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source is.
+
+    Attributes
+    ----------
+    root : path
+        A file, or the folder below which the files are.
+    names : tuple of str
+        Files below it, relative; none if the root is a file.
+    """
+
+    root: Path
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person says of a source, beyond where it is.
+
+    Attributes
+    ----------
+    bands : names, optional
+        Names of the bands, or which band folders to use and in which order.
+    dataset : str, optional
+        Array of images in a file that has several.
+    table : table, optional
+        The catalogue: a mosaic is cut at its positions.
+    size : int, optional
+        Side of the boxes cut from a mosaic, pixels.
+    """
+
+    bands: Sequence[str] | None = None
+    dataset: str | None = None
+    table: pa.Table | None = None
+    size: int | None = None
+
+
+#: What is asked when nobody says anything.
+NOTHING = Asked()
 
 
 @dataclass(frozen=True)
@@ -58,6 +103,8 @@ class Found:
     pixels : dict
         More of the header's ``[pixels]`` section.
     rejected : tuple of Rejected
+    rows : (N,) int64, optional
+        Row of `Asked.table` that each object is, where the objects are made of its rows: nothing is left to join.
     notes : tuple of str
         What a person should know: files passed over, bands guessed.
     files : int
@@ -76,6 +123,7 @@ class Found:
     columns: pa.Table | None = None
     pixels: dict = field(default_factory=dict)
     rejected: tuple[Rejected, ...] = ()
+    rows: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     files: int = 1
 

@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 
 from engine.data.cutouts import Unreadable
 from engine.data.fits import band_file_ids, examine, look, zeros_are_holes
-from engine.data.references import walk
+from engine.data.references import Asked, Place, walk
 from engine.errors import UserError
 from engine.survey import Survey
 
@@ -47,7 +47,7 @@ def names(folder):
 
 def test_a_folder_of_files(tmp_path):
     images = [write(tmp_path / "in" / f"{k}.fits", noise((9 + k, 11), k), FILTER="r")[0] for k in range(3)]
-    found = look(tmp_path / "in", names(tmp_path / "in"))
+    found = look(Place(tmp_path / "in", tuple(names(tmp_path / "in"))))
     assert found.ids == ["0", "1", "2"] and found.bands == ("r",) and found.sizes == ((9, 11), (11, 11))
     for cutout, image in zip(survey_of(tmp_path, found).cutouts.read([2, 0]), (images[2], images[0])):
         np.testing.assert_array_equal(cutout[0], image)
@@ -61,45 +61,45 @@ def test_a_folder_a_band_with_one_file_missing(tmp_path):
         for k in (7, 10, 23)
         if (b, k) != ("g", 10)
     }
-    found = look(root, names(root))
+    found = look(Place(root, tuple(names(root))))
     assert found.bands == ("g", "r", "z") and found.ids == ["7", "10", "23"]
     cutouts = survey_of(tmp_path, found).cutouts.read([0, 1, 2])
     assert np.isnan(cutouts[1][0]).all() and "1 objects lack" in found.notes[0]
     for key, row in ((7, 0), (23, 2)):
         np.testing.assert_array_equal(cutouts[row], [images[b, key] for b in "grz"])
     np.testing.assert_array_equal(cutouts[1][1:], [images[b, 10] for b in "rz"])
-    assert look(root, names(root), bands=["z", "g"]).bands == ("z", "g")
+    assert look(Place(root, tuple(names(root))), Asked(bands=["z", "g"])).bands == ("z", "g")
     with pytest.raises(UserError, match="no folder for the band y"):
-        look(root, names(root), bands=["y"])
+        look(Place(root, tuple(names(root))), Asked(bands=["y"]))
 
 
 def test_folders_of_classes_are_no_bands(tmp_path):
     for k, folder in enumerate(("spiral", "elliptical")):
         write(tmp_path / folder / f"g{k}.fits", noise())
-    assert look(tmp_path, names(tmp_path)).ids == ["g1", "g0"]
+    assert look(Place(tmp_path, tuple(names(tmp_path)))).ids == ["g1", "g0"]
 
 
 def test_a_file_of_many_images_is_a_list_of_objects(tmp_path):
     images = write(tmp_path / "list.fits", *(noise((8 + k % 3, 9), k) for k in range(15)))
-    found = look(tmp_path / "list.fits", [])
+    found = look(Place(tmp_path / "list.fits"))
     assert found.ids == [str(k) for k in range(15)] and found.references["pixels_index"] == list(range(15))
     source = survey_of(tmp_path, found).cutouts
     for cutout, row in zip(source.read([14, 0, 7]), (14, 0, 7)):
         np.testing.assert_array_equal(cutout[0], images[row])
-    in_folder = look(tmp_path, ["list.fits"])
+    in_folder = look(Place(tmp_path, tuple(["list.fits"])))
     assert in_folder.ids[3] == "list[3]" and len(in_folder.ids) == 15
 
 
 def test_an_empty_primary_is_passed_over(tmp_path):
     planes = write(tmp_path / "a.fits", np.zeros((5, 6), "f4"), noise((5, 6)), noise((5, 6), 1))
     assert examine(str(tmp_path / "a.fits")).images[0].index == 1
-    found = look(tmp_path, ["a.fits"])
+    found = look(Place(tmp_path, tuple(["a.fits"])))
     np.testing.assert_array_equal(survey_of(tmp_path, found).cutouts.read([0])[0][0], planes[1])
 
 
 def test_a_cube_holds_its_bands(tmp_path):
     (cube,) = write(tmp_path / "in" / "a.fits", noise((4, 8, 8)))
-    found = look(tmp_path / "in", ["a.fits"], bands=["g", "r", "i", "z"])
+    found = look(Place(tmp_path / "in", tuple(["a.fits"])), Asked(bands=["g", "r", "i", "z"]))
     np.testing.assert_array_equal(survey_of(tmp_path, found).cutouts.read([0])[0], cube)
 
 
@@ -110,7 +110,7 @@ def test_damaged_files_are_told_and_skipped(tmp_path):
     (root / "0.fits").write_bytes((root / "0.fits").read_bytes()[:4000])
     (root / "text.fits").write_text("no")
     fits.BinTableHDU.from_columns([fits.Column("x", "E", array=[1.0])]).writeto(root / "table.fits")
-    found = look(root, names(root))
+    found = look(Place(root, tuple(names(root))))
     assert found.ids == ["1", "2"]
     assert {r.file: r.reason for r in found.rejected} == {
         "0.fits": "the file is cut short",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.data.cutouts import Unreadable, read_batch, resample
 from engine.data.hdf5 import bands_first, guess_layout, look, slabs
+from engine.data.references import Asked, Place
 from engine.errors import UserError
 from engine.survey import Survey
 
@@ -119,7 +120,7 @@ def test_galaxy10_is_recognised(tmp_path):
         redshift=rng.random(12),
         pxscale=np.ones(12),
     )
-    found = look(path)
+    found = look(Place(path))
     assert found.bands == ("R", "G", "B") and not found.science and found.sizes[0] == (16, 16)
     assert found.columns.column_names == ["ans", "pxscale", "redshift"]
     assert np.isfinite(found.ra).all() and found.ids == [str(k) for k in range(12)]
@@ -134,11 +135,11 @@ def test_sky_embeddings_is_recognised(tmp_path):
         dec=rng.random(9),
         zspec=rng.random(9),
     )
-    found = look(path, bands=["g", "r", "i", "z", "y"])
+    found = look(Place(path), Asked(bands=["g", "r", "i", "z", "y"]))
     assert found.bands == ("g", "r", "i", "z", "y") and found.science and found.pixels["dataset"] == "cutouts"
-    assert look(path).bands == ("band1", "band2", "band3", "band4", "band5")
+    assert look(Place(path)).bands == ("band1", "band2", "band3", "band4", "band5")
     with pytest.raises(UserError, match="cutouts have 5"):
-        look(path, bands=["g", "r"])
+        look(Place(path), Asked(bands=["g", "r"]))
 
 
 def test_groups_text_and_ids_are_understood(tmp_path):
@@ -150,7 +151,7 @@ def test_groups_text_and_ids_are_understood(tmp_path):
         votes=np.zeros((3, 4)),
         other=np.arange(7),
     )
-    found = look(path)
+    found = look(Place(path))
     assert found.pixels == {"dataset": "sky/stamps", "layout": "NHW"} and found.ids == ["a1", "b2", "c3"]
     assert "mag" in found.columns.column_names and "votes" in found.notes[0]
 
@@ -159,7 +160,7 @@ def test_bands_are_read_from_attributes(tmp_path):
     path = write(tmp_path / "s.h5", images=np.zeros((3, 8, 8, 4), "f4"))
     with h5py.File(path, "a") as file:
         file["images"].attrs["bands"] = ["g", "r", "i", "z"]
-    assert look(path).bands == ("g", "r", "i", "z") and look(path).pixels["layout"] == "NHWC"
+    assert look(Place(path)).bands == ("g", "r", "i", "z") and look(Place(path)).pixels["layout"] == "NHWC"
 
 
 def test_repeats_as_many_as_the_rows_they_span_are_not_taken_for_the_whole(tmp_path):
@@ -169,4 +170,4 @@ def test_repeats_as_many_as_the_rows_they_span_are_not_taken_for_the_whole(tmp_p
 
 def test_a_file_without_images_is_refused(tmp_path):
     with pytest.raises(UserError, match="no array of images"):
-        look(write(tmp_path / "s.h5", ra=np.arange(3.0)))
+        look(Place(write(tmp_path / "s.h5", ra=np.arange(3.0))))

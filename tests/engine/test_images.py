@@ -11,6 +11,7 @@ from PIL import Image
 from engine.data import images
 from engine.data.cutouts import Unreadable
 from engine.data.images import decode, look
+from engine.data.references import Place
 from engine.errors import UserError
 from engine.survey import Survey
 
@@ -45,7 +46,7 @@ def test_sixteen_bits_are_kept_for_science_and_scaled_for_pictures(tmp_path):
         values = noise(tmp_path / name, (9, 8), np.uint16)
         np.testing.assert_array_equal(decode(str(tmp_path / name), 1, science=True)[0], values)
         np.testing.assert_allclose(decode(str(tmp_path / name), 1)[0], values / 257, rtol=1e-6)
-    found = look(tmp_path, ["a.png", "a.tif"])
+    found = look(Place(tmp_path, tuple(["a.png", "a.tif"])))
     assert found.science and found.bands == ("grey",)
 
 
@@ -107,7 +108,7 @@ def test_one_bad_file_never_stops_a_run(tmp_path):
     assert "6000×6000" in found[4].reason and "too many" in found[5].reason
     assert "link" in found[6].reason and "gone" in found[7].reason and "outside" in found[8].reason
 
-    looked = look(folder, names[:7])
+    looked = look(Place(folder, tuple(names[:7])))
     assert looked.ids == ["good"] and [r.file for r in looked.rejected] == names[1:7]
 
 
@@ -115,20 +116,20 @@ def test_trailing_bytes_do_not_make_a_picture_damaged(tmp_path):
     noise(tmp_path / "a.jpg", (16, 16, 3))
     with open(tmp_path / "a.jpg", "ab") as stream:
         stream.write(b"\0" * 500)
-    assert look(tmp_path, ["a.jpg"]).ids == ["a"]
+    assert look(Place(tmp_path, tuple(["a.jpg"]))).ids == ["a"]
 
 
 def test_colour_files_without_colour_are_grey(tmp_path):
     grey = np.random.default_rng(0).integers(0, 255, (12, 12, 1), np.uint8)
     for k in range(3):
         Image.fromarray(np.repeat(grey, 3, axis=2)).save(tmp_path / f"{k}.jpg")
-    assert look(tmp_path, ["0.jpg", "1.jpg", "2.jpg"]).bands == ("grey",)
+    assert look(Place(tmp_path, tuple(["0.jpg", "1.jpg", "2.jpg"]))).bands == ("grey",)
     noise(tmp_path / "c.png", (12, 12, 3))
-    assert look(tmp_path, ["0.jpg", "1.jpg", "2.jpg", "c.png"]).bands == ("R", "G", "B")
+    assert look(Place(tmp_path, tuple(["0.jpg", "1.jpg", "2.jpg", "c.png"]))).bands == ("R", "G", "B")
 
 
 def test_a_folder_of_damaged_pictures_is_refused(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
     with pytest.raises(UserError, match="none of the 1 images"):
-        look(tmp_path, ["a.jpg"])
+        look(Place(tmp_path, tuple(["a.jpg"])))
     assert images.MOST_PIXELS < Image.MAX_IMAGE_PIXELS
