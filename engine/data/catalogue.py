@@ -1,8 +1,7 @@
-"""A catalogue: read from any table format astronomers use, its columns understood, and joined to objects.
+"""A catalogue: read from any table format astronomers use, and its columns understood.
 
-Joining is by id: ids are compared as text, whole numbers written one way (``100008`` = ``"100008"`` = ``100008.0``),
-file names without folders and extension. What has no partner by id is matched by position, to the nearest row within
-`TOLERANCE`. Hash joins: O(N + M); positions by a k-d tree, O(N log M).
+A column's unit, description and content descriptor (UCD) travel with it as the metadata of its Arrow field, a masked
+value as a null, from here to what is exported. Which row belongs to which object is told in `engine.data.crossmatch`.
 """
 
 from __future__ import annotations
@@ -10,22 +9,17 @@ from __future__ import annotations
 import csv
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from engine.data.references import some, without_extension
+from engine.data.references import ENDINGS, without_extension
 from engine.errors import UserError
-
-#: Distance within which a position names an object, arcsec: half a typical ground-based seeing disc.
-TOLERANCE = 1.0
 
 #: Usual names of columns, in lower case without punctuation; the first that occurs is taken.
 RA_NAMES = (
@@ -96,6 +90,14 @@ ID_NAMES = (
     "idstr",
     "stem",
 )
+#: What is known of a column, beside its values: metadata of its Arrow field.
+FACTS = ("unit", "description", "ucd")
+#: Factors that bring angles to degrees, by the unit's name; hours only mean an angle for a right ascension.
+ANGLES = {"hourangle": 15.0, "rad": float(np.degrees(1.0)), "arcmin": 1 / 60, "arcsec": 1 / 3600}
+HOURS = ("h", "hr", "hour", "hours", "hourangle")
+#: Rows of a HATS catalogue that are read at once, at most.
+MOST_ROWS = 20_000_000
+
 #: Columns that number the extensions of one file, from zero (GalSim's name first).
 HDU_NAMES = ("galhdu", "hdu", "hdunum", "hduindex", "ext", "extnum", "extension")
 
@@ -116,31 +118,6 @@ CATALOGUES = (
 )
 
 
-@dataclass(frozen=True)
-class Match:
-    """Which catalogue row belongs to each object.
-
-    Attributes
-    ----------
-    rows : (N,) int64
-        Catalogue row of each object, -1 for none.
-    column : str or None
-        The id column that was used, None if only positions were.
-    by_position : int
-        Objects matched by position.
-    unused : int
-        Catalogue rows that belong to no object.
-    repeated : int
-        Further rows, equal to an earlier one, that were passed over.
-    """
-
-    rows: np.ndarray
-    column: str | None
-    by_position: int
-    unused: int
-    repeated: int
-
-
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
@@ -150,12 +127,13 @@ def read(path: str | Path) -> pa.Table:
     Parameters
     ----------
     path : path
-        CSV, TSV, ECSV, Parquet, FITS or VOTable, told by its name.
+        CSV, TSV, ECSV, Parquet, FITS or VOTable, told by its name; or the folder of a HATS catalogue.
 
     Returns
     -------
     table
-        Blanks around names and strings are gone; masked values are null; columns of vectors are left out.
+        Blanks around names and strings are gone; masked values are null; fields carry `FACTS` where the file tells
+        them; columns of vectors are left out.
 
     Raises
     ------
@@ -163,9 +141,9 @@ def read(path: str | Path) -> pa.Table:
         If it is missing, of an unknown kind, damaged or empty.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.is_file() and not is_hats(path):
         raise UserError(f"there is no catalogue {path}", "check the path")
-    reader = _reader(path)
+    reader = _read_hats if path.is_dir() else _reader(path)
     if reader is None:
         raise UserError(
             f"{path.name} is not a catalogue of a known kind", f"give one ending in {', '.join(CATALOGUES)}"
@@ -234,21 +212,62 @@ def _read_astropy(path: Path, kind: str) -> pa.Table:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # units and headers astropy does not know are no concern of a join
         table = Table.read(path, format=kind)
-    return pa.table({name: _arrow(table[name]) for name in table.colnames if table[name].ndim == 1})
+    made = [_arrow(table[name], name) for name in table.colnames if table[name].ndim == 1]
+    return pa.table([values for values, _ in made], schema=pa.schema([field for _, field in made]))
 
 
-def _arrow(column) -> pa.Array:
+def _arrow(column, name: str) -> tuple[pa.Array, pa.Field]:
+    """A column of astropy's and what is known of it; positions in degrees."""
     values = plain(np.ma.getdata(np.asanyarray(column)))
     mask = np.ma.getmaskarray(column) if np.ma.isMaskedArray(column) else None
-    factor = _to_degrees(getattr(column, "unit", None), values.dtype)
-    return pa.array(values if factor is None else values * factor, mask=mask)
+    unit = "" if getattr(column, "unit", None) is None else str(column.unit)
+    factor = ANGLES.get(unit) if simple_name(name) in (*RA_NAMES, *DEC_NAMES) and values.dtype.kind == "f" else None
+    if unit in HOURS and simple_name(name) in RA_NAMES and values.dtype.kind == "f":
+        factor = 15.0
+    array = pa.array(values if factor is None else values * factor, mask=mask)
+    stated = getattr(column, "info", column)
+    facts = {
+        "unit": unit if factor is None else "deg",
+        "description": getattr(stated, "description", None) or "",
+        "ucd": (getattr(stated, "meta", None) or {}).get("ucd") or "",
+    }
+    return array, field(name, array.type, facts)
 
 
-def _to_degrees(unit, dtype: np.dtype) -> float | None:
-    """Factor that brings angles in hours or radians to degrees, None for anything else."""
-    if unit is None or dtype.kind != "f":
-        return None
-    return {"hourangle": 15.0, "rad": float(np.degrees(1.0))}.get(str(unit))
+def field(name: str, kind: pa.DataType, facts: Mapping[str, str] | None = None) -> pa.Field:
+    """A column's field with what is known of it; unknown things are left out."""
+    told = {key: str((facts or {}).get(key) or "").strip() for key in FACTS}
+    return pa.field(name, kind, metadata={key: value for key, value in told.items() if value} or None)
+
+
+def facts_of(known: pa.Field) -> dict[str, str]:
+    """What is known of a column: those of `FACTS` that its field carries."""
+    told = {
+        key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+        for key, value in (known.metadata or {}).items()
+    }
+    return {key: told[key] for key in FACTS if key in told}
+
+
+def is_hats(path: Path) -> bool:
+    """Whether a folder is a catalogue in the HATS layout, or a collection of them."""
+    return any((path / name).is_file() for name in ("hats.properties", "collection.properties", "properties"))
+
+
+def _read_hats(path: Path) -> pa.Table:
+    try:
+        import lsdb
+    except ImportError as error:
+        raise UserError(f"{path} is a HATS catalogue", "install what reads it: pip install 'skysieve[hats]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        catalogue = lsdb.open_catalog(path)
+        if len(catalogue) > MOST_ROWS:
+            raise UserError(
+                f"{path} has {len(catalogue):,} rows, more than are read at once ({MOST_ROWS:,})",
+                "write the part of the sky that you need to a Parquet file with lsdb, and give that",
+            )
+        return pa.Table.from_pandas(catalogue.compute(), preserve_index=False)
 
 
 def plain(values: np.ndarray) -> np.ndarray:
@@ -264,17 +283,18 @@ def plain(values: np.ndarray) -> np.ndarray:
 
 def _tidied(table: pa.Table) -> pa.Table:
     """Blanks stripped from names and text; nested columns and pandas' index left out."""
-    kept: dict[str, pa.ChunkedArray] = {}
-    for name in table.column_names:
-        column = table[name]
+    kept: dict[str, tuple[pa.ChunkedArray, pa.Field]] = {}
+    for known in table.schema:
+        column = table[known.name]
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
-        if pa.types.is_nested(column.type) or name.startswith("__index_level_"):
+        if pa.types.is_nested(column.type) or known.name.startswith("__index_level_"):
             continue
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        kept.setdefault(name.strip(), column)
-    return pa.table(kept)
+        name = known.name.strip()
+        kept.setdefault(name, (column, field(name, column.type, facts_of(known))))
+    return pa.table([column for column, _ in kept.values()], schema=pa.schema([f for _, f in kept.values()]))
 
 
 # -- understanding ----------------------------------------------------------------------------------------------------
@@ -293,8 +313,13 @@ def column_named(table: pa.Table, names: Sequence[str]) -> str | None:
     return next((by_name[n] for n in names if n in by_name), None)
 
 
-def positions(table: pa.Table) -> tuple[np.ndarray, np.ndarray, tuple[str, str] | None]:
+def positions(table: pa.Table, *, hours: bool = False) -> tuple[np.ndarray, np.ndarray, tuple[str, str] | None]:
     """Positions of a catalogue's rows.
+
+    Parameters
+    ----------
+    hours : bool
+        Whether numbers of the right ascension are hours.
 
     Returns
     -------
@@ -307,6 +332,8 @@ def positions(table: pa.Table) -> tuple[np.ndarray, np.ndarray, tuple[str, str] 
         nowhere = np.full(table.num_rows, np.nan)
         return nowhere, nowhere.copy(), None
     ra, dec = _angles(table[names[0]], hours=True), _angles(table[names[1]], hours=False)
+    if hours and not pa.types.is_string(table[names[0]].type):
+        ra = 15 * ra
     good = (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360)
     return np.where(good, ra % 360, np.nan), np.where(good, dec, np.nan), (names[0], names[1])
 
@@ -345,7 +372,10 @@ def sexagesimal(text: str, *, hours: bool) -> float | None:
     return (-value if parts[0].startswith("-") else value) * (15 if hours else 1)
 
 
-# -- joining ----------------------------------------------------------------------------------------------------------
+# -- ids --------------------------------------------------------------------------------------------------------------
+
+#: An image's, FITS' or array file's extension at the end of a name that has more than it.
+_EXTENSION = "(?i)^(.+?)(?:" + "|".join(re.escape(e) for endings in ENDINGS.values() for e in endings) + ")$"
 
 
 def text_id(value) -> str:
@@ -358,184 +388,12 @@ def text_id(value) -> str:
     return re.sub(r"\.0+$", "", text) if re.fullmatch(r"[+-]?\d+\.0+", text) else text
 
 
-def text_ids(column: pa.ChunkedArray) -> np.ndarray:
-    """Ids of a column as text, (M,) object; empty where there is none."""
-    if pa.types.is_integer(column.type):
-        return column.cast(pa.string()).fill_null("").to_numpy().astype(object)
-    return np.array(["" if v is None or v != v else without_extension(text_id(v)) for v in column.to_pylist()], object)
-
-
-def match(
-    table: pa.Table,
-    ids: Sequence[str],
-    *,
-    ra: np.ndarray,
-    dec: np.ndarray,
-    id_column: str | None = None,
-    hdus: tuple[str, Sequence[int] | np.ndarray] | None = None,
-    place: str = "the catalogue",
-) -> Match:
-    """Find the catalogue row of each object.
-
-    Parameters
-    ----------
-    table : table of M rows
-    ids : N str
-        Ids of the objects.
-    ra, dec : (N,) float64, deg
-        Positions of the objects, NaN where unknown.
-    id_column : str, optional
-        Column to join on; else the one of a usual name that matches most objects.
-    hdus : (file name, HDU numbers), optional
-        Where objects are HDUs of one file: a column that numbers them joins, too.
-    place : str
-        What messages call the catalogue.
-
-    Raises
-    ------
-    UserError
-        If the column does not exist, no row belongs to any object, or an id occurs twice with different values.
-    """
-    column: str | None
-    if id_column is not None:
-        column = _column(table, id_column, place)
-        rows = _join(ids, text_ids(table[column]))
-    else:
-        column, rows = _best_column(table, ids, hdus)
-    repeated = _repeats(table, column, rows, place, hdus) if column is not None else 0
-    rows, by_position = _join_positions(table, rows, ra, dec)
-    if not (rows >= 0).any():
-        raise _nothing_matches(table, ids, column, place)
-    unused = table.num_rows - repeated - len(np.unique(rows[rows >= 0]))
-    by_id = (rows >= 0).sum() > by_position
-    return Match(rows, column if by_id else None, by_position, int(unused), repeated)
-
-
-def _column(table: pa.Table, name: str, place: str) -> str:
-    if name in table.column_names:
-        return name
-    alike = [c for c in table.column_names if c.lower() == name.strip().lower()]
-    if len(alike) == 1:
-        return alike[0]
-    raise UserError(f"{place} has no column {name!r}", f"choose the id column among: {', '.join(table.column_names)}")
-
-
-def _best_column(table: pa.Table, ids: Sequence[str], hdus) -> tuple[str | None, np.ndarray]:
-    """The column that matches most objects: of usual name first, then any other that matches at least half of them."""
-    hdu_column = _hdu_join(table, hdus)
-    if hdu_column is not None:
-        return hdu_column
-    usual = [c for n in ID_NAMES for c in table.column_names if simple_name(c) == n]
-    rows, count, best = np.full(len(ids), -1), 0, None
-    counted = list(ids) == [str(k) for k in range(len(ids))]  # row numbers: any column of integers would match
-    others = [c for c in table.column_names if c not in usual and not counted and _can_be_id(table[c])]
-    for columns, least in ((usual, 1), (others, (len(ids) + 1) // 2)):
-        for column in columns:
-            found = _join(ids, text_ids(table[column]))
-            matched = int((found >= 0).sum())
-            if matched > count and matched >= least:
-                rows, count, best = found, matched, column
-        if best is not None:
-            break
-    return best, rows
-
-
-def _can_be_id(column: pa.ChunkedArray) -> bool:
+def text_ids(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Ids of a column as text without the extensions of files, (M,) object; empty where there is none."""
     kind = column.type
-    return (pa.types.is_integer(kind) or pa.types.is_string(kind)) and len(pc.unique(column)) == len(column)
-
-
-def _hdu_join(table: pa.Table, hdus) -> tuple[str, np.ndarray] | None:
-    """Join on a column of HDU numbers, if the catalogue is one of this file."""
-    column = column_named(table, HDU_NAMES)
-    if hdus is None or column is None or not pa.types.is_integer(table[column].type):
-        return None
-    file, numbers = hdus
-    names = column_named(table, ("galfilename", "filename", "file"))
-    mine = np.ones(table.num_rows, bool)
-    if names is not None:
-        mine = np.array([str(v).rpartition("/")[2] == file for v in table[names].to_pylist()])
-    keys = np.where(mine, text_ids(table[column]), "")
-    rows = _join([str(n) for n in numbers], keys)
-    return (column, rows) if (rows >= 0).any() else None
-
-
-def _join(ids: Sequence[str], keys: np.ndarray) -> np.ndarray:
-    """First row of each id; ids that are paths also match keys with more folders in front, or none.
-
-    Returns
-    -------
-    (N,) int64
-        -1 where there is none.
-    """
-    wanted = np.array([text_id(without_extension(i)) for i in ids], object)
-    rows = np.full(len(wanted), -1, np.int64)
-    left = pd.Series(keys).astype(object)
-    while True:  # drop one folder from the front of every key until none is left
-        first = left[~left.duplicated() & (left != "")]
-        found = pd.Index(first.to_numpy()).get_indexer(wanted[rows < 0])
-        rows[rows < 0] = np.where(found >= 0, np.append(first.index.to_numpy(), -1)[found], -1)
-        deeper = left.str.contains("/", regex=False).fillna(False).astype(bool)
-        if not deeper.any():
-            return rows
-        left = left.where(~deeper, left.str.split("/", n=1).str[-1])
-
-
-def _repeats(table: pa.Table, column: str, rows: np.ndarray, place: str, hdus) -> int:
-    """Count rows that repeat the id of a matched one; refuse them if their values differ."""
-    keys = pd.Series(text_ids(table[column]))
-    matched = np.unique(rows[rows >= 0])
-    again = keys.isin(set(keys[matched])) & keys.duplicated() & (keys != "")
-    again[matched] = False
-    extra = np.flatnonzero(again.to_numpy())
-    if len(extra) == 0 or (hdus is not None and simple_name(column) in HDU_NAMES):
-        return 0
-    first = {key: int(row) for row, key in zip(matched, keys[matched])}
-    frame = table.take(pa.array(np.concatenate([extra, [first[k] for k in keys[extra]]]))).to_pandas()
-    late, early = frame.iloc[: len(extra)].reset_index(drop=True), frame.iloc[len(extra) :].reset_index(drop=True)
-    same = ((late == early) | (late.isna() & early.isna())).all(axis=1).to_numpy(dtype=bool)
-    if not same.all():
-        names = some(repr(k) for k in dict.fromkeys(keys[extra[~same]]))
-        raise UserError(
-            f"{place} gives different rows to the same id in its column {column!r} ({names})",
-            "keep one row for each object, or name another column with --id-column",
-        )
-    return len(extra)
-
-
-def _join_positions(table: pa.Table, rows: np.ndarray, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, int]:
-    """Match objects that are still alone to the nearest row within `TOLERANCE`."""
-    alone = (rows < 0) & np.isfinite(ra) & np.isfinite(dec)
-    table_ra, table_dec, _ = positions(table)
-    known = np.flatnonzero(np.isfinite(table_ra))
-    if not alone.any() or len(known) == 0:
-        return rows, 0
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(_unit_vectors(table_ra[known], table_dec[known]))
-    chord = 2 * np.sin(np.radians(TOLERANCE / 3600) / 2)
-    distance, nearest = tree.query(_unit_vectors(ra[alone], dec[alone]), distance_upper_bound=chord)
-    found = np.where(np.isfinite(distance), np.append(known, -1)[nearest], -1)
-    rows = rows.copy()
-    rows[alone] = found
-    return rows, int((found >= 0).sum())
-
-
-def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-
-
-def _nothing_matches(table: pa.Table, ids: Sequence[str], column: str | None, place: str) -> UserError:
-    columns = ", ".join(table.column_names)
-    if column is None:
-        return UserError(
-            f"no column of {place} holds the ids of the images (such as {some(map(repr, ids))})",
-            f"name the id column with --id-column, one of: {columns}",
-        )
-    examples = some(repr(v) for v in text_ids(table[column])[:3])
-    return UserError(
-        f"no row of {place} belongs to an image: its column {column!r} has {examples}, the images are "
-        f"{some(map(repr, ids))}",
-        f"name another id column with --id-column, one of: {columns}",
-    )
+    if pa.types.is_integer(kind):
+        return column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(object)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^([+-]?[0-9]+)\.0+$", r"\1")
+        return pc.replace_substring_regex(text, _EXTENSION, r"\1").fill_null("").to_numpy(zero_copy_only=False)
+    return np.array(["" if v is None or v != v else without_extension(text_id(v)) for v in column.to_pylist()], object)

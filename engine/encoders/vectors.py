@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine import files
-from engine.data import catalogue
+from engine.data import catalogue, crossmatch
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.survey import Survey, check_name, version
@@ -207,7 +207,7 @@ def _joined(survey: Survey, given: Given, id_column: str | None, path: Path) -> 
             )
         return np.arange(count), None, 0, 0
     ids = survey.ids.to_pylist()
-    best: catalogue.Match | None = None
+    best: crossmatch.Match | None = None
     for least, columns in _candidates(given.ids, ids, id_column, path):
         for column in columns:
             found = _match(given.ids, ids, column)
@@ -235,16 +235,16 @@ def _candidates(table: pa.Table, ids: list[str], id_column: str | None, path: Pa
     return [(1, usual), ((len(ids) + 1) // 2, [] if counted else [n for n in names if n not in usual])]
 
 
-def _match(table: pa.Table, ids: list[str], column: str) -> catalogue.Match | None:
+def _match(table: pa.Table, ids: list[str], column: str) -> crossmatch.Match | None:
     """Objects found by one column alone, None if none is."""
     nowhere = np.full(len(ids), np.nan)
     try:
-        return catalogue.match(table.select([column]), ids, ra=nowhere, dec=nowhere, id_column=column)
+        return crossmatch.match(table.select([column]), ids, ra=nowhere, dec=nowhere, id_column=column)
     except UserError:
         return None
 
 
-def _count(found: catalogue.Match) -> int:
+def _count(found: crossmatch.Match) -> int:
     return int((found.rows >= 0).sum())
 
 
