@@ -8,6 +8,7 @@ Results go to stdout, as text for people or as one JSON document with ``--json``
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import shlex
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.data.crossmatch import RADIUS, WAYS
 from engine.errors import UserError
 from engine.jobs import Progress, Reporter, silent
 from engine.survey import Survey, version
@@ -44,6 +46,7 @@ def simulate(args, progress: Progress) -> Outcome:
 def ingest(args, progress: Progress) -> Outcome:
     """Make a survey of a folder or file of cutouts, without copying them."""
     from engine.data.ingest import ingest as make
+    from engine.data.ingest import samples
 
     found = make(
         args.source,
@@ -53,10 +56,17 @@ def ingest(args, progress: Progress) -> Outcome:
         name=args.name,
         dataset=args.dataset,
         bands=args.bands,
+        size=args.size,
+        join=args.join,
+        radius=args.radius,
         dry_run=args.dry_run,
         progress=progress,
     )
-    return found.report, found.text()
+    report = found.report
+    if args.samples:
+        shown = samples(found.draft, args.samples)
+        report |= {"samples": [{"id": i, "jpeg": base64.b64encode(picture).decode()} for i, picture in shown]}
+    return report, found.text()
 
 
 def embed(args, progress: Progress) -> Outcome:
@@ -321,12 +331,16 @@ def _parser() -> argparse.ArgumentParser:
         "source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, npz or FITS file"
     )
     command.add_argument("survey", type=Path, metavar="SURVEY", help="folder to make")
-    command.add_argument("--catalogue", type=Path, help="table to join: CSV, Parquet, FITS, VOTable")
+    command.add_argument("--catalogue", type=Path, help="table to join: CSV, Parquet, FITS, VOTable, ECSV, HATS")
     command.add_argument("--id-column", help="column of the catalogue that holds the ids")
+    command.add_argument("--join", choices=WAYS, default="auto", help="by id, by position, or by id and then position")
+    command.add_argument("--radius", type=float, default=RADIUS, help=f"to match positions within, arcsec ({RADIUS:g})")
     command.add_argument("--name", help="what to call the survey")
     command.add_argument("--dataset", help="HDF5 dataset that holds the images")
     command.add_argument("--bands", nargs="+", help="names of the bands, in order")
+    command.add_argument("--size", type=_positive, help="side of the boxes cut from mosaics, pixels")
     command.add_argument("--dry-run", action="store_true", help="say what would happen, write nothing")
+    command.add_argument("--samples", type=int, default=0, metavar="N", help="with --json: N pictures in the document")
 
     command = add(embed)
     command.add_argument(

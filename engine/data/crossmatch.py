@@ -10,7 +10,7 @@ Cost: hash joins, O(N + M); positions by a k-d tree of unit vectors, O(N log M).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,8 @@ class Match:
         The id column that was used, None if only positions were.
     by_position : int
         Objects matched by position.
-    unused : int
-        Catalogue rows that belong to no object.
+    unused : (K,) int64
+        Catalogue rows that belong to no object and repeat none that does.
     repeated : int
         Further rows, equal to an earlier one, that were passed over.
     differing : tuple of str
@@ -66,7 +66,7 @@ class Match:
     rows: np.ndarray
     column: str | None = None
     by_position: int = 0
-    unused: int = 0
+    unused: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     repeated: int = 0
     differing: tuple[str, ...] = ()
     shared: int = 0
@@ -139,14 +139,16 @@ def _counted(table: pa.Table, found: Match, hdus) -> Match:
     """The same, with what repeats, is shared, and is left over."""
     by_id = (found.rows >= 0).sum() > found.by_position
     used, times = np.unique(found.rows[found.rows >= 0], return_counts=True)
-    repeated, differing = (0, ())
+    repeated, differing = np.zeros(0, np.int64), tuple[str, ...]()
     if by_id and found.column is not None:
         repeated, differing = _repeats(table, found.column, found.rows, hdus)
+    left = np.ones(table.num_rows, bool)
+    left[used] = left[repeated] = False
     return replace(
         found,
         column=found.column if by_id else None,
-        unused=int(table.num_rows - repeated - len(used)),
-        repeated=repeated,
+        unused=np.flatnonzero(left),
+        repeated=len(repeated),
         differing=differing,
         shared=int(times[times > 1].sum()),
     )
@@ -222,8 +224,8 @@ def _join(ids: Sequence[str], keys: np.ndarray) -> np.ndarray:
         left = left.where(~deeper, left.str.split("/", n=1).str[-1])
 
 
-def _repeats(table: pa.Table, column: str, rows: np.ndarray, hdus) -> tuple[int, tuple[str, ...]]:
-    """Count rows that repeat the id of a matched one, and name the ids whose rows differ."""
+def _repeats(table: pa.Table, column: str, rows: np.ndarray, hdus) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Find rows that repeat the id of a matched one, and name the ids whose rows differ."""
     keys = pd.Series(text_ids(table[column]))
     matched = np.unique(rows[rows >= 0])
     again = keys.duplicated(keep=False) & (keys != "")
@@ -231,12 +233,12 @@ def _repeats(table: pa.Table, column: str, rows: np.ndarray, hdus) -> tuple[int,
     again &= keys.isin(set(keys[matched]))
     extra = np.flatnonzero(again.to_numpy())
     if len(extra) == 0 or (hdus is not None and simple_name(column) in HDU_NAMES):
-        return 0, ()
+        return np.zeros(0, np.int64), ()
     first = {key: int(row) for row, key in zip(matched, keys[matched])}
     frame = table.take(pa.array(np.concatenate([extra, [first[k] for k in keys[extra]]]))).to_pandas()
     late, early = frame.iloc[: len(extra)].reset_index(drop=True), frame.iloc[len(extra) :].reset_index(drop=True)
     same = ((late == early) | (late.isna() & early.isna())).all(axis=1).to_numpy(dtype=bool)
-    return len(extra), tuple(dict.fromkeys(keys[extra[~same]]))
+    return extra, tuple(dict.fromkeys(keys[extra[~same]]))
 
 
 def _join_positions(

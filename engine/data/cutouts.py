@@ -29,6 +29,7 @@ import torch
 from engine.errors import UserError
 
 if TYPE_CHECKING:
+    from engine.data.ingest import Draft
     from engine.survey import Survey
 
 #: kind → "module:factory"; a factory is called with (survey, root) and imported only when needed.
@@ -62,6 +63,8 @@ class CutoutSource(Protocol):
         is known; None where there is no more.
     ``companions(row)``
         Further images of the object that are kept beside it, such as ``residual`` and ``model``: {name: (h, w) float32}.
+    ``units(row)``
+        Unit of each band's pixels, as the file says it: C of str, empty where it does not.
     """
 
     bands: tuple[str, ...]
@@ -79,8 +82,8 @@ class CutoutSource(Protocol):
         ...
 
 
-def open_source(survey: Survey) -> CutoutSource:
-    """Open the cutouts of a survey.
+def open_source(survey: Survey | Draft) -> CutoutSource:
+    """Open the cutouts of a survey, or of one that is being made.
 
     Raises
     ------

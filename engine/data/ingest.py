@@ -12,7 +12,7 @@ import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,15 @@ import pyarrow as pa
 
 from engine import files
 from engine.data import catalogue as catalogues
-from engine.data.cutouts import SOURCES, CutoutSource, Unreadable
+from engine.data.crossmatch import DAY, RADIUS, Match
+from engine.data.crossmatch import match as match_rows
+from engine.data.cutouts import CutoutSource, Unreadable, open_source, read_batch
 from engine.data.look import look
+from engine.data.objects import objects
 from engine.data.references import Asked, Found
-from engine.data.stretch import calibrate
+from engine.data.report import LISTED, Report
+from engine.data.stretch import Calibration, calibrate, to_rgb
+from engine.data.thumbnails import SIDE, encode
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.survey import REFERENCE_PREFIX, Survey, version
@@ -31,103 +36,8 @@ from engine.survey import REFERENCE_PREFIX, Survey, version
 REPORT = "ingest-report.json"
 #: Cutouts on which background, noise and bright level are measured; medians over so many are good to a few per cent.
 SAMPLE = 256
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an ingest found and did; the document ``ingest-report.json``.
-
-    Attributes
-    ----------
-    source, kind : str
-    objects : int
-    files : int
-        Files looked at.
-    bands : list of str
-    smallest, largest : [height, width]
-        Pixels of the smallest and the largest cutout.
-    positions : int
-        Objects whose position is known.
-    catalogue : str or None
-    id_column : str or None
-    matched, matched_by_position : int
-        Objects with a catalogue row; those among them found by position rather than id.
-    without_row : int
-        Objects that the catalogue does not know.
-    without_image : int
-        Catalogue rows that belong to no object.
-    repeated_rows : int
-        Catalogue rows equal to an earlier one.
-    rejected : list of {file, reason}
-    notes : list of str
-    """
-
-    source: str
-    kind: str
-    objects: int
-    files: int
-    bands: list[str]
-    smallest: list[int]
-    largest: list[int]
-    positions: int
-    catalogue: str | None = None
-    id_column: str | None = None
-    matched: int = 0
-    matched_by_position: int = 0
-    without_row: int = 0
-    without_image: int = 0
-    repeated_rows: int = 0
-    rejected: list[dict] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
-
-    def document(self) -> dict:
-        """The report as a JSON document."""
-        return dataclasses.asdict(self)
-
-    def lines(self) -> list[str]:
-        """The report for people, a sentence a line."""
-        small, large = ("×".join(map(str, s)) for s in (self.smallest, self.largest))
-        size = small if small == large else f"{small} to {large}"
-        said = [
-            f"{self.objects:,} objects in {len(self.bands)} band{'s' * (len(self.bands) != 1)} "
-            f"({' '.join(self.bands)}), {size} pixels, {self.positions:,} with a position"
-        ]
-        if self.catalogue is not None:
-            how = f"by {self.id_column}" if self.id_column else "by position"
-            if self.matched_by_position and self.id_column:
-                how += f", {self.matched_by_position:,} of them by position"
-            said.append(
-                f"{self.catalogue}: {self.matched:,} matched {how}; "
-                f"objects without a row: {self.without_row:,}, rows without an object: {self.without_image:,}"
-            )
-        if self.repeated_rows:
-            said.append(f"{self.repeated_rows:,} catalogue rows repeat an earlier one")
-        if self.rejected:
-            first = self.rejected[0]
-            said.append(
-                f"{len(self.rejected):,} left out because they cannot be read "
-                f"(such as {first['file']}: {first['reason']})"
-            )
-        return said + self.notes
-
-
-@dataclass(frozen=True)
-class Ingested:
-    """A new survey (None for a dry run), and how it came to be."""
-
-    survey: Survey | None
-    details: Report
-
-    @property
-    def report(self) -> dict:
-        """The report as a JSON document."""
-        return self.details.document()
-
-    def text(self) -> str:
-        """The report for people, and what to do next."""
-        lines = [line[:1].upper() + line[1:] + "." for line in self.details.lines()]
-        following = "Nothing was written" if self.survey is None else f"Next: python -m engine embed {self.survey.path}"
-        return "\n".join([*lines, following])
+#: Rows from which on right ascensions that all lie below 24 look like hours.
+MANY = 20
 
 
 @dataclass(frozen=True)
@@ -147,6 +57,31 @@ class Draft:
         """One column of the objects."""
         return self.objects[name].to_numpy()
 
+    @cached_property
+    def cutouts(self) -> CutoutSource:
+        """The pixels, read where they are."""
+        return open_source(self)
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A new survey (None for a dry run), its draft, and how it came to be."""
+
+    survey: Survey | None
+    draft: Draft
+    details: Report
+
+    @property
+    def report(self) -> dict:
+        """The report as a JSON document."""
+        return self.details.document()
+
+    def text(self) -> str:
+        """The report for people, and what to do next."""
+        lines = [line[:1].upper() + line[1:] + "." for line in self.details.lines()]
+        following = "Nothing was written" if self.survey is None else f"Next: python -m engine embed {self.survey.path}"
+        return "\n".join([*lines, following])
+
 
 def ingest(
     source: str | Path,
@@ -158,6 +93,8 @@ def ingest(
     dataset: str | None = None,
     bands: Sequence[str] | None = None,
     size: int | None = None,
+    join: str = "auto",
+    radius: float = RADIUS,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Ingested:
@@ -177,6 +114,10 @@ def ingest(
         What to call the survey; else its folder's name.
     dataset, bands, size
         See `engine.data.references.Asked`.
+    join : str
+        How objects find their catalogue row: by id and then by position (``auto``), by ``id`` only, by ``position`` only.
+    radius : float, arcsec
+        A row matches by position if it is the nearest one, and nearer than this.
     dry_run : bool
         Look, join and report, but write nothing.
     progress : callable
@@ -191,26 +132,43 @@ def ingest(
         Before anything is written: nothing readable, no match with the catalogue, ids that repeat, a destination that
         exists or cannot be written.
     """
-    path = Path(path)
+    source, path = Path(source), Path(path)
     if not dry_run:
         _require_place(path)
-    source = Path(source)
     beside = None if catalogue is not None or not source.exists() else _catalogue_beside(source)
     catalogue = catalogue or beside
     if catalogue is None and id_column is not None:
         raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
-    rows = None if catalogue is None else catalogues.read(catalogue)
-    found = look(source, Asked(bands, dataset, rows, size), progress=progress)
+    table = None if catalogue is None else catalogues.read(catalogue)
+    found = look(source, Asked(bands, dataset, table, size), progress=progress)
     if beside is not None:
         found = dataclasses.replace(found, notes=(*found.notes, f"used {beside}, which lies beside the images"))
-    table, report = _joined(found, source, rows, catalogue, id_column)
+    match = None
+    if table is not None:
+        match = _match(found, table, id_column=id_column, way=join, radius=radius, place=str(catalogue))
     pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science}
-    pixels |= found.pixels
-    pixels, notes = _measured(Draft(path, {"pixels": pixels}, table), found, progress)
-    report = dataclasses.replace(report, notes=[*report.notes, *notes])
-    if dry_run:
-        return Ingested(None, report)
-    return Ingested(_written(path, table, name, pixels, report), report)
+    draft = Draft(path, {"pixels": pixels | found.pixels}, objects(found, table, match))
+    pixels, notes = _measured(draft, found, progress)
+    draft = dataclasses.replace(draft, header={"pixels": pixels})
+    report = _report(source, found, draft, notes)
+    if table is not None and match is not None:
+        report = _with_match(report, str(catalogue), draft, table, match)
+    return Ingested(None if dry_run else _written(draft, name, report), draft, report)
+
+
+def samples(draft: Draft, count: int = 10, *, side: int = SIDE) -> list[tuple[str, bytes]]:
+    """A few objects to look at, evenly spread: ids and JPEG thumbnails; empty for what cannot be read."""
+    rows = _spread(draft.objects.num_rows, count)
+    pixels, readable, _ = read_batch(draft.cutouts, rows, side)
+    calibration = Calibration.of(draft.header["pixels"], len(draft.bands))
+    pictures = to_rgb(pixels, calibration, science=bool(draft.header["pixels"]["science"]))
+    ids = draft.objects["id"].take(pa.array(rows)).to_pylist()
+    return [(i, encode(picture) if good else b"") for i, picture, good in zip(ids, pictures, readable)]
+
+
+def _spread(total: int, count: int) -> np.ndarray:
+    """At most `count` row numbers, evenly spread."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
 
 
 def _require_place(path: Path) -> None:
@@ -240,100 +198,83 @@ def _catalogue_beside(source: Path) -> Path | None:
     return None
 
 
-# -- joining ----------------------------------------------------------------------------------------------------------
+# -- joining and reporting --------------------------------------------------------------------------------------------
 
 
-def _joined(
-    found: Found, source: Path, table: pa.Table | None, catalogue: str | Path | None, id_column: str | None
-) -> tuple[pa.Table, Report]:
-    """The table of objects, and the report up to here."""
-    ids, ra, dec, columns = found.ids, found.ra, found.dec, found.columns
-    if table is not None:
-        match = _match(found, table, str(catalogue), id_column)
-        ids = _ids_of_catalogue(found, table, match)
-        ra, dec, used = _positions(table, match, ra, dec)
-        columns = _with_columns(columns, table.take(pa.array(match.rows, mask=match.rows < 0)), used)
-    good = (np.abs(dec) <= 90) & np.isfinite(ra)
-    data = {
-        "id": pa.array([str(i) for i in ids], pa.string()),
-        "ra": pa.array(np.where(good, ra % 360, np.nan)),
-        "dec": pa.array(np.where(good, dec, np.nan)),
-    }
-    data |= {key: pa.array(values) for key, values in found.references.items()}
-    if columns is not None:
-        same_id = "id" in columns.column_names and list(catalogues.text_ids(columns["id"])) == [str(i) for i in ids]
-        data |= {_free_name(name, data): columns[name] for name in columns.column_names if name != "id" or not same_id}
-    report = Report(
+def _match(found: Found, table: pa.Table, **options) -> Match:
+    """Which catalogue row belongs to each object."""
+    if found.rows is not None:
+        return Match(found.rows, unused=np.setdiff1d(np.arange(table.num_rows), found.rows))
+    one_file = found.kind == "fits" and found.root.is_file()
+    hdus = (found.root.name, found.references["pixels_index"]) if one_file else None
+    return match_rows(table, found.ids, ra=found.ra, dec=found.dec, hdus=hdus, **options)
+
+
+def _report(source: Path, found: Found, draft: Draft, notes: list[str]) -> Report:
+    schema = draft.objects.schema
+    seen = [known for known in schema if not known.name.startswith(REFERENCE_PREFIX)]
+    return Report(
         source=str(source),
         kind=found.kind,
-        objects=len(ids),
+        objects=draft.objects.num_rows,
         files=found.files,
         bands=list(found.bands),
         smallest=list(map(int, found.sizes[0])),
         largest=list(map(int, found.sizes[1])),
-        positions=int(good.sum()),
+        positions=int(np.isfinite(draft.column("ra")).sum()),
+        columns=[
+            {"name": known.name, "type": str(known.type), "unit": catalogues.facts_of(known).get("unit", "")}
+            for known in seen
+        ],
         rejected=[dataclasses.asdict(r) for r in found.rejected],
-        notes=list(found.notes),
+        notes=[*found.notes, *notes],
     )
-    if table is not None:
-        matched = int((match.rows >= 0).sum())
-        report = dataclasses.replace(
-            report,
-            catalogue=str(catalogue),
-            id_column=match.column,
-            matched=matched,
-            matched_by_position=match.by_position,
-            without_row=len(ids) - matched,
-            without_image=match.unused,
-            repeated_rows=match.repeated,
+
+
+def _with_match(report: Report, place: str, draft: Draft, table: pa.Table, match: Match) -> Report:
+    """The same, with how the catalogue was joined."""
+    alone = np.flatnonzero(match.rows < 0)
+    unused = match.unused[:LISTED]
+    names = catalogues.column_named(table, catalogues.ID_NAMES) if match.column is None else match.column
+    listed = catalogues.text_ids(table[names].take(pa.array(unused))) if names is not None else unused
+    notes = list(report.notes)
+    if match.hours:
+        notes.append("right ascensions of the catalogue are hours: they were multiplied by 15")
+    elif odd := _odd_positions(table):
+        notes.append(odd)
+    return dataclasses.replace(
+        report,
+        catalogue=place,
+        id_column=match.column,
+        matched=len(match.rows) - len(alone),
+        matched_by_position=match.by_position,
+        without_row=len(alone),
+        without_image=len(match.unused),
+        repeated_rows=match.repeated,
+        differing=list(match.differing),
+        shared_rows=match.shared,
+        without_row_ids=draft.objects["id"].take(pa.array(alone[:LISTED])).to_pylist(),
+        without_image_rows=[str(i) for i in listed],
+        notes=notes,
+    )
+
+
+def _odd_positions(table: pa.Table) -> str:
+    """What is wrong with a catalogue's positions, empty if nothing is."""
+    ra, dec, columns = catalogues.positions(table)
+    if columns is None:
+        return ""
+    lost = int((~np.isfinite(ra) | ~np.isfinite(dec)).sum())
+    given = sum(table[name].null_count == 0 for name in columns) == len(columns)
+    said = []
+    if lost and given:
+        said.append(f"{lost:,} catalogue rows have an impossible position (RA beyond 0 to 360 deg, Dec beyond ±90 deg)")
+    known = ra[np.isfinite(ra)]
+    if len(known) >= MANY and known.max() <= DAY and np.ptp(known) > DAY / 2:
+        said.append(
+            f"right ascensions run from {known.min():.2f} to {known.max():.2f}: if they are hours, give them in degrees"
         )
-    return pa.table(data), report
-
-
-def _match(found: Found, table: pa.Table, place: str, id_column: str | None) -> catalogues.Match:
-    """Which catalogue row belongs to each object."""
-    if found.rows is not None:
-        return catalogues.Match(found.rows, id_column, 0, table.num_rows - len(np.unique(found.rows)), 0)
-    one_file = found.kind == "fits" and found.root.is_file()
-    hdus = (found.root.name, found.references["pixels_index"]) if one_file else None
-    return catalogues.match(table, found.ids, ra=found.ra, dec=found.dec, id_column=id_column, hdus=hdus, place=place)
-
-
-def _ids_of_catalogue(found: Found, table: pa.Table, match: catalogues.Match) -> list[str]:
-    """HDUs that were joined by number take the catalogue's ids, if it has some that do not repeat."""
-    if match.column is None or catalogues.simple_name(match.column) not in catalogues.HDU_NAMES:
-        return found.ids
-    named = catalogues.column_named(table, ("ident", "id", "objid", "objectid", "sourceid"))
-    if named is None or (match.rows < 0).any():
-        return found.ids
-    ids = [catalogues.text_id(v) for v in table[named].take(pa.array(match.rows)).to_pylist()]
-    return ids if len(set(ids)) == len(ids) else found.ids
-
-
-def _positions(table: pa.Table, match: catalogues.Match, ra: np.ndarray, dec: np.ndarray):
-    """Positions: the catalogue's where it has one, else the source's; and the columns they came from."""
-    table_ra, table_dec, columns = catalogues.positions(table)
-    table_ra, table_dec = (np.append(v, np.nan)[match.rows] for v in (table_ra, table_dec))
-    known = np.isfinite(table_ra) & np.isfinite(table_dec)
-    return np.where(known, table_ra, ra), np.where(known, table_dec, dec), columns
-
-
-def _with_columns(own: pa.Table | None, joined: pa.Table, positions: tuple[str, str] | None) -> pa.Table:
-    """Catalogue columns beside those that came with the pixels; positions and equal columns are not kept twice."""
-    columns = {} if own is None else {name: own[name] for name in own.column_names}
-    for name in joined.column_names:
-        if positions is not None and name in positions and name.lower() in ("ra", "dec"):
-            continue
-        if name in columns and columns[name].to_pylist() == joined[name].to_pylist():
-            continue
-        columns[name if name not in columns else f"{name}_catalogue"] = joined[name]
-    return pa.table(columns)
-
-
-def _free_name(name: str, taken: dict) -> str:
-    """A name that is not one of ours: the catalogue's own id column keeps its values under another name."""
-    ours = name in taken or name.startswith(REFERENCE_PREFIX)
-    return f"catalogue_{name}" if ours else name
+    return "; ".join(said)
 
 
 # -- measuring and writing --------------------------------------------------------------------------------------------
@@ -348,12 +289,11 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
         If no cutout of the sample can be read.
     """
     pixels = dict(draft.header["pixels"])
-    count = draft.objects.num_rows
-    if count == 0:
+    if draft.objects.num_rows == 0:
         raise UserError(f"{found.root} holds no object", "check that the source holds readable images")
-    rows = np.unique(np.linspace(0, count - 1, min(SAMPLE, count)).round().astype(np.int64))
+    rows = _spread(draft.objects.num_rows, SAMPLE)
     progress(0, len(rows), "measuring levels")
-    cutouts = _read_sample(draft, found, rows)
+    cutouts = draft.cutouts.read(rows)
     good = [c for c in cutouts if not isinstance(c, Unreadable)]
     bad = [c.reason for c in cutouts if isinstance(c, Unreadable)]
     progress(len(rows), len(rows), "measuring levels")
@@ -378,28 +318,22 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
     return pixels, notes
 
 
-def _read_sample(draft: Draft, found: Found, rows: np.ndarray) -> list[np.ndarray | Unreadable]:
-    module, factory = SOURCES[found.kind].split(":")
-    source: CutoutSource = getattr(import_module(module), factory)(draft, found.root)
-    return source.read(rows)
-
-
-def _written(path: Path, table: pa.Table, name: str | None, pixels: dict, report: Report) -> Survey:
+def _written(draft: Draft, name: str | None, report: Report) -> Survey:
     provenance = {"command": "ingest", "source": report.source, "skysieve": version()}
     if report.catalogue is not None:
         provenance["catalogue"] = report.catalogue
     try:
         return Survey.create(
-            path,
-            table,
+            draft.path,
+            draft.objects,
             name=name,
-            pixels=pixels,
+            pixels=draft.header["pixels"],
             provenance=provenance,
             fill=lambda folder: files.write_json(folder / REPORT, report.document()),
         )
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise UserError(
-            f"{path} cannot be written ({error.strerror or error})",
+            f"{draft.path} cannot be written ({error.strerror or error})",
             "make room on the disk, or choose another place" if full else "choose another place",
         ) from error

@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine import files
+from engine.data.catalogue import facts_of
+from engine.data.catalogue import field as known_field
 from engine.errors import UserError
 from engine.learning import scores
 from engine.search.query import LABEL_PREFIX
@@ -169,7 +171,8 @@ def _catalogue(survey: Survey, rows: np.ndarray, target, columns, layout: str | 
     if layout is not None:
         xy = survey.layout_xy(layout)[rows]
         data |= {"map_x": pa.array(xy[:, 0], from_pandas=True), "map_y": pa.array(xy[:, 1], from_pandas=True)}
-    fields = [pa.field(name, values.type, metadata=KNOWN_FIELDS.get(name)) for name, values in data.items()]
+    told = {known.name: facts_of(known) for known in survey.schema}
+    fields = [known_field(name, values.type, KNOWN_FIELDS.get(name, told.get(name))) for name, values in data.items()]
     return pa.table(list(data.values()), schema=pa.schema(fields))
 
 

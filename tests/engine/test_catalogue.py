@@ -1,21 +1,16 @@
-"""Catalogues in every format, and the join by id and by position."""
+"""Catalogues in every format, and what their columns mean."""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from astropy.table import Table
+from astropy.table import Column, MaskedColumn, Table
+from PIL import Image
 
-from engine.data import catalogue
-from engine.data.catalogue import match, positions, read, sexagesimal, text_id
+from engine import Survey
+from engine.data.catalogue import facts_of, positions, read, sexagesimal, text_id, text_ids
+from engine.data.references import without_extension
 from engine.errors import UserError
-
-NOWHERE = np.array([])
-
-
-def join(table, ids, **options):
-    options = {"ra": np.full(len(ids), np.nan), "dec": np.full(len(ids), np.nan)} | options
-    return match(pa.table(table), ids, **options)
 
 
 @pytest.mark.parametrize(
@@ -126,85 +121,50 @@ def test_ids_are_written_one_way(value, text):
 
 
 @pytest.mark.parametrize(
-    "column",
-    [
-        pa.array(["100008", "100023"]),
-        pa.array([100008, 100023]),
-        pa.array([100008.0, 100023.0]),
-        pa.array(["100008.jpg", "100023.JPG"]),
-        pa.array(["images/train/100008.jpg", "x/100023"]),
-    ],
+    "ending, form", [("ecsv", "ascii.ecsv"), ("fits", "fits"), ("vot", "votable"), ("parquet", None)]
 )
-def test_ids_match_however_they_are_written(column):
-    found = join({"GalaxyID": column, "v": [1, 2]}, ["100023", "7", "100008"])
-    assert found.rows.tolist() == [1, -1, 0] and found.column == "GalaxyID" and found.unused == 0
+def test_units_masks_and_descriptions_survive_from_catalogue_to_export(tmp_path, ending, form):
+    """What a table says of its columns is what the exported table says of them, in every format that can say it."""
+    table = Table({"id": ["a", "b", "c"], "RA": [10.0, 20.0, 30.0], "DEC": [1.0, 2.0, 3.0]})
+    table["flux"] = MaskedColumn([1.5, 2.5, 3.5], mask=[False, True, False], unit="mJy", description="flux in r")
+    table["n"] = MaskedColumn([1, 2, 3], mask=[False, False, True], description="visits")
+    path = tmp_path / f"c.{ending}"
+    if form is None:
+        facts = {"flux": {"unit": "mJy", "description": "flux in r"}, "n": {"description": "visits"}}
+        arrays = [pa.array(np.ma.getdata(c), mask=np.ma.getmaskarray(c)) for c in table.columns.values()]
+        fields = [pa.field(n, a.type, metadata=facts.get(n)) for n, a in zip(table.colnames, arrays)]
+        pq.write_table(pa.table(arrays, schema=pa.schema(fields)), path)
+    else:
+        table.write(path, format=form)
+    cutouts = tmp_path / "in"
+    cutouts.mkdir()
+    for name in "abc":
+        Image.fromarray(np.full((8, 8), 40, np.uint8)).save(cutouts / f"{name}.png")
+    survey = Survey.ingest(cutouts, tmp_path / "x.survey", catalogue=path)
+    for out in ("fits", "vot", "ecsv", "parquet"):
+        survey.export(tmp_path / f"out.{out}")
+        made = read(tmp_path / f"out.{out}")
+        assert made["flux"].to_pylist() == [1.5, None, 3.5] or np.isnan(made["flux"].to_pylist()[1])
+        assert made["n"].to_pylist() == [1, 2, None]
+        assert facts_of(made.schema.field("ra"))["unit"] == "deg"
+        said = facts_of(made.schema.field("flux"))
+        assert said["unit"] == "mJy"
+        if "fits" not in (ending, out):  # FITS has no place for a description
+            assert said["description"] == "flux in r" and facts_of(made.schema.field("n"))["description"] == "visits"
 
 
-def slow_join(ids, keys):
-    rows = []
-    for i in ids:
-        hits = [k for k, key in enumerate(keys) if key == i]
-        hits = hits or [k for k, key in enumerate(keys) if key.endswith("/" + i)]
-        rows.append(hits[0] if hits else -1)
-    return rows
+def test_angles_of_positions_come_in_degrees(tmp_path):
+    table = Table({"ra": Column([1.0, 2.0], unit="hourangle"), "dec": Column([0.5, 1.0], unit="rad")})
+    table["size"] = Column([3.0, 4.0], unit="arcsec")
+    table.write(tmp_path / "a.ecsv", format="ascii.ecsv")
+    found = read(tmp_path / "a.ecsv")
+    np.testing.assert_allclose(found["ra"].to_numpy(), [15, 30])
+    np.testing.assert_allclose(found["dec"].to_numpy(), np.degrees([0.5, 1.0]))
+    assert found["size"].to_pylist() == [3.0, 4.0] and facts_of(found.schema.field("size")) == {"unit": "arcsec"}
+    assert facts_of(found.schema.field("ra"))["unit"] == "deg"
 
 
-def test_the_join_equals_a_search_through_all(tmp_path):
-    rng = np.random.default_rng(0)
-    ids = [f"{a}/{b}" if a else str(b) for a, b in zip(rng.choice(["", "x", "y"], 60), rng.permutation(60))]
-    keys = [f"d/{i}" if rng.random() < 0.3 else i for i in rng.permutation(ids)[:40]] + ["other", ""]
-    found = catalogue._join(ids, np.array(keys, object))
-    assert found.tolist() == slow_join(ids, keys)
-
-
-def test_the_column_that_matches_best_is_taken():
-    ids = ["a", "b", "c", "d"]
-    names, paths = ["a", "x", "y", "z"], ["d.jpg", "c.jpg", "b.jpg", "q.jpg"]
-    found = join({"id": [1, 2, 3, 4], "name": names, "file": paths}, ids)
-    assert found.column == "file" and found.rows.tolist() == [-1, 2, 1, 0] and found.unused == 1
-    assert join({"strange": ["a", "b", "c", "x"]}, ids).column == "strange"
-    named = join({"Name ": ["a", "b", "c", "x"], "z": [1, 2, 3, 4]}, ids, id_column="Name ")
-    assert named.rows.tolist() == [0, 1, 2, -1]
-
-
-def test_no_match_and_a_missing_column_are_refused_with_the_columns():
-    with pytest.raises(UserError) as caught:
-        join({"id": ["x"], "mag": [1.0]}, ["a"], id_column="objid")
-    assert "id, mag" in caught.value.remedy
-    with pytest.raises(UserError, match="no column of the catalogue holds the ids") as caught:
-        join({"mag": [1.5], "z": [0.1]}, ["a"])
-    assert "mag, z" in caught.value.remedy
-    with pytest.raises(UserError, match="belongs to an image"):
-        join({"id": ["x"]}, ["a"], id_column="id")
-
-
-def test_equal_rows_may_repeat_but_different_ones_may_not():
-    found = join({"id": ["a", "b", "a"], "v": [1.0, np.nan, 1.0]}, ["a", "b"])
-    assert found.rows.tolist() == [0, 1] and found.repeated == 1 and found.unused == 0
-    with pytest.raises(UserError, match="different rows to the same id"):
-        join({"id": ["a", "b", "a"], "v": [1, 2, 3]}, ["a", "b"])
-    join({"id": ["a", "q", "q"], "v": [1, 2, 3]}, ["a"])  # repeats that belong to no object do no harm
-
-
-def test_positions_match_what_ids_do_not():
-    rng = np.random.default_rng(0)
-    ra, dec = rng.uniform(0, 360, 30), rng.uniform(-85, 85, 30)
-    table = {"id": [str(k) for k in range(30)], "ra": ra, "dec": dec}
-    order = rng.permutation(30)
-    shift = 0.5 / 3600
-    ids = [str(k) if k < 10 else f"other{k}" for k in order]
-    far = np.where(order == 29, 0.01, shift)
-    found = join(table, ids, ra=ra[order], dec=dec[order] + far)
-    assert found.rows.tolist() == [-1 if k == 29 else k for k in order] and found.by_position == 19
-
-
-def test_positions_match_across_zero_hours():
-    found = join({"ra": [359.99999], "dec": [0.0]}, ["a"], ra=np.array([0.00001]), dec=np.array([0.0]))
-    assert found.rows.tolist() == [0] and found.column is None
-
-
-def test_hdus_join_by_number_only_with_their_own_file():
-    table = {"IDENT": [100, 101], "GAL_HDU": [1, 0], "GAL_FILENAME": ["x.fits", "x.fits"]}
-    assert join(table, ["0", "1"], hdus=("x.fits", [0, 1])).rows.tolist() == [1, 0]
-    with pytest.raises(UserError):
-        join(table, ["0", "1"], hdus=("other.fits", [0, 1]))
+def test_ids_of_a_column_are_those_of_each_value():
+    names = ["100008.0", " a.FITS.gz", "x.y.jpg", "b", None, ".fits", "J12.5+3.0", "+7.00", "images/c.png"]
+    wanted = ["" if v is None else without_extension(text_id(v)) for v in names]
+    assert text_ids(pa.chunked_array([names])).tolist() == wanted

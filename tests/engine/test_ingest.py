@@ -1,6 +1,8 @@
 """From a folder to a survey in one call; every fault one sentence, and nothing half-written."""
 
 import errno
+import io
+import json
 import os
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from PIL import Image
 
 from engine import Survey, files
 from engine.data.cutouts import read_batch
-from engine.data.ingest import REPORT, ingest, look
+from engine.data.ingest import REPORT, ingest, look, samples
 from engine.errors import UserError
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -120,7 +122,6 @@ def test_progress_reaches_its_end(tmp_path, folder):
         ("in/1.png", {}, "not a file that holds many cutouts"),
         ("in", {"catalogue": "none.csv"}, "no catalogue"),
         ("in", {"catalogue": "strange.csv"}, "no column of .* holds the ids"),
-        ("in", {"catalogue": "twice.csv"}, "different rows to the same id"),
         ("in", {"catalogue": "other.csv", "id_column": "id"}, "belongs to an image"),
         ("in", {"catalogue": "other.csv", "id_column": "nope"}, "no column 'nope'"),
         ("in", {"id_column": "id"}, "no catalogue"),
@@ -134,7 +135,6 @@ def test_each_fault_is_one_sentence_and_leaves_nothing(tmp_path, folder, source,
     (tmp_path / "bad" / "x.jpg").write_bytes(b"x")
     catalogue(tmp_path / "strange.csv", mag=[1.5], z=[0.5])
     catalogue(tmp_path / "other.csv", id=["x"], z=[0.5])
-    catalogue(tmp_path / "twice.csv", id=[1, 1, 2], z=[1, 2, 3])
     if "catalogue" in options:
         options = options | {"catalogue": tmp_path / options["catalogue"]}
     with pytest.raises(UserError, match=problem) as caught:
@@ -244,3 +244,24 @@ def test_cosmos_objects_are_called_as_in_their_catalogue(tmp_path):
             tmp_path / "b.survey",
             catalogue=SHARED / "cosmos_hst/real_galaxy_catalog_23.5_example.fits",
         )
+
+
+def test_the_report_counts_and_names_what_did_not_match(tmp_path, folder):
+    table = catalogue(tmp_path / "c.csv", id=[1, 1, 2, 7, 8], z=[1, 2, 3, 4, 5])
+    made = ingest(folder, tmp_path / "a.survey", catalogue=table)
+    report = json.loads((made.survey.path / REPORT).read_text())
+    assert report == made.report and report["matched"] == 2
+    assert report["repeated_rows"] == 1 and report["differing"] == ["1"] and made.survey.column("z")[0] == 1
+    alone = [i for i in made.survey.ids.to_pylist() if i not in ("1", "2")]
+    assert report["without_row_ids"] == alone and report["without_row"] == len(alone)
+    assert report["without_image_rows"] == [i for i in ("7", "8") if i not in made.survey.ids.to_pylist()]
+    assert {"name": "z", "type": "int64", "unit": ""} in report["columns"]
+    assert "values differ" in made.text()
+
+
+def test_samples_are_pictures_of_what_would_be_ingested(tmp_path, folder):
+    made = ingest(folder, tmp_path / "a.survey", dry_run=True)
+    shown = samples(made.draft, 2)
+    assert len(shown) == 2 and not (tmp_path / "a.survey").exists()
+    for name, jpeg in shown:
+        assert name in made.draft.objects["id"].to_pylist() and Image.open(io.BytesIO(jpeg)).size == (96, 96)
