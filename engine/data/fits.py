@@ -19,11 +19,11 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -43,11 +43,16 @@ from engine.data.references import (
     some,
     without_extension,
 )
+from engine.data.tangent import world
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
     from engine.survey import Survey
+
+T = TypeVar("T")
 
 #: A file with more images than this is a list of objects; with fewer, an image and what belongs to it (model, weight).
 LIST_OF_OBJECTS = 10
@@ -57,6 +62,8 @@ MOST_PLANES = 64
 COMPANIONS = re.compile(
     r"^(err|error|dq|wht|weight|var|variance|ivar|mask|con|ctx|samp|time|model|residual.*|psf|sigma|rms)\d*$", re.I
 )
+#: Names of extensions that show what a fit made of an object, and what follows them (a band).
+_DERIVED = re.compile(r"^(model|residuals?|resid|subtracted)(?: ?map| ?image)?((?:[_\- ]\w{1,12}|\d{0,2})\s*)$", re.I)
 #: Share of exactly-zero pixels above which a cutout's zeros look like a hole in the coverage.
 HOLE = 0.01
 
@@ -93,6 +100,33 @@ class FitsFiles:
         with ExitStack() as stack:
             opened: dict = {}
             return [self._object(int(row), opened, stack) for row in rows]
+
+    def wcs(self, row: int) -> WCS | None:
+        """Celestial WCS of a cutout (of its first band that is there); see `engine.data.cutouts.CutoutSource`."""
+        asked = self._with_headers(row, lambda _stream, hdus, index, _path: celestial(hdus[index]))
+        return next((wcs for wcs in asked if wcs is not None), None)
+
+    def units(self, row: int) -> tuple[str, ...]:
+        """Unit of each band's pixels as its header says it (BUNIT), empty where it does not."""
+        asked = self._with_headers(row, lambda _stream, hdus, index, _path: str(hdus[index].get("BUNIT", "")).strip())
+        found = tuple(unit or "" for unit in asked)
+        return found if len(found) == len(self.bands) else found[:1] * len(self.bands)
+
+    def companions(self, row: int) -> dict[str, np.ndarray]:
+        """Model and residual that lie in the object's own file; see `engine.data.cutouts.CutoutSource`."""
+        return next((found for found in self._with_headers(row, companions) if found), {})
+
+    def _with_headers(self, row: int, ask: Callable[..., T]) -> Iterator[T | None]:
+        """``ask(stream, hdus, index, path)`` of each of an object's files; None for one that cannot be read."""
+        index = int(self._index[row])
+        for name in [""] if self._files is None else [column[row] for column in self._files]:
+            try:
+                path = str(self._path) if self._files is None else self._root.file(name)
+                with open_fits(path) as stream:
+                    answer = ask(stream, self._headers(stream), index, path)
+            except (OSError, ValueError, EOFError, KeyError, TypeError, IndexError):
+                answer = None  # why not is said where the pixels are read
+            yield answer
 
     def _object(self, row: int, opened: dict, stack: ExitStack) -> np.ndarray | Unreadable:
         index = int(self._index[row])
@@ -147,6 +181,30 @@ class FitsFiles:
         if len(cutout) != len(self.bands):
             return Unreadable(f"{names[0] or self._path.name}: {len(cutout)} planes for {len(self.bands)} bands")
         return cutout
+
+
+def companions(stream, hdus: list[Hdu], index: int, path: str) -> dict[str, np.ndarray]:
+    """Models and residuals of an image that are kept in its file.
+
+    They are told by EXTNAME or, as GALFIT writes it, by the OBJECT card (``model``, ``residual map``), and have the
+    image's size.
+
+    Returns
+    -------
+    dict
+        ``model``, ``residual``, or such a name with what follows it (``residual_r``) → (h, w) float32.
+    """
+    shape = hdus[index].shape[-2:]
+    found: dict[str, np.ndarray] = {}
+    if sum(bool(h.shape) for h in hdus) > LIST_OF_OBJECTS:
+        return found
+    for hdu in hdus:
+        told = next((m for m in map(_DERIVED.match, (hdu.name, str(hdu.get("OBJECT", "")).strip())) if m), None)
+        if told is None or hdu.index == index or hdu.shape != shape:
+            continue
+        name = ("model" if told[1].lower() == "model" else "residual") + told[2].lower().rstrip()
+        found.setdefault(name, read_pixels(stream, hdu, path)[0])
+    return found
 
 
 def _reason(error: Exception) -> str:
@@ -246,7 +304,8 @@ def position(hdu: Hdu, primary: Hdu) -> tuple[float, float]:
     return np.nan, np.nan
 
 
-def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
+def celestial(hdu: Hdu) -> WCS | None:
+    """The celestial WCS of an image; None if it has none, or one that makes no sense."""
     if "CRVAL1" not in hdu.cards or not hdu.shape:
         return None
     from astropy.io import fits
@@ -257,18 +316,28 @@ def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
     for key in hdu.cards:
         if _WCS_CARD.match(key) or (sip and _SIP_CARD.match(key)):
             header[key] = hdu.get(key)
-    height, width = hdu.shape[-2:]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             wcs = WCS(header).celestial
             if wcs.naxis != 2:
                 return None
-            lon, lat = wcs.all_pix2world((width - 1) / 2, (height - 1) / 2, 0)
-            if not wcs.wcs.lngtyp.startswith("RA"):
-                sky = wcs.pixel_to_world((width - 1) / 2, (height - 1) / 2).icrs
-                lon, lat = sky.ra.deg, sky.dec.deg
+            wcs.array_shape = hdu.shape[-2:]
+            return wcs
     except Exception:  # the library raises many kinds on odd headers; a cutout without a position is still a cutout
+        return None
+
+
+def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
+    wcs = celestial(hdu)
+    if wcs is None:
+        return None
+    height, width = hdu.shape[-2:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lon, lat = world(wcs, (width - 1) / 2, (height - 1) / 2)
+    except Exception:  # as in `celestial`
         return None
     return (float(lon) % 360, float(lat)) if np.isfinite(lon) and np.isfinite(lat) else None
 

@@ -168,3 +168,67 @@ def test_zeros_are_holes_only_where_most_images_have_none():
     holed[0, :3] = 0
     assert not zeros_are_holes(whole) and zeros_are_holes([*whole, holed])
     assert not zeros_are_holes([np.maximum(w, 0) for w in whole])  # masked or clipped skies: zero is a value
+
+
+def fitted(tmp_path, *, named="OBJECT"):
+    """Files as GALFIT writes them: an empty primary, image, model, residual."""
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 34.4, "CRVAL2": -5.2, "BUNIT": "mJy"})
+    header.update({"CRPIX1": -30.5, "CRPIX2": 12.0, "CD1_1": -1.7e-5, "CD1_2": 2e-6, "CD2_1": 2e-6, "CD2_2": 1.7e-5})
+    planes = [noise((10, 14), k) for k in range(3)]
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(planes[0], header), *(fits.ImageHDU(p) for p in planes[1:])]
+    for hdu, name in zip(hdus[1:], ("UDS_F160W[1:14,1:10]", "model", "residual map"), strict=True):
+        hdu.header[named] = name
+    (tmp_path / "in").mkdir()
+    fits.HDUList(hdus).writeto(tmp_path / "in" / "a.fits")
+    return planes
+
+
+@pytest.mark.parametrize("named", ["OBJECT", "EXTNAME"])
+def test_model_and_residual_of_a_fit_are_companions(tmp_path, named):
+    image, model, residual = fitted(tmp_path, named=named)
+    cutouts = survey_of(tmp_path, look(Place(tmp_path / "in", ("a.fits",)))).cutouts
+    np.testing.assert_array_equal(cutouts.read([0])[0][0], image)
+    found = cutouts.companions(0)
+    assert list(found) == ["model", "residual"]
+    np.testing.assert_array_equal(found["model"], model)
+    np.testing.assert_array_equal(found["residual"], residual)
+    assert cutouts.units(0) == ("mJy",)
+
+
+def test_companions_of_each_band_keep_its_name_and_other_sizes_are_passed_over(tmp_path):
+    write(tmp_path / "in" / "a.fits", noise(), noise(seed=1), noise(seed=2), noise((3, 3)), noise(seed=4))
+    for index, name in enumerate(("SCI", "MODEL_R", "RESIDUAL_R", "RESIDUAL", "MODELLER X")):
+        fits.setval(tmp_path / "in" / "a.fits", "EXTNAME", value=name, ext=index)
+    cutouts = survey_of(tmp_path, look(Place(tmp_path / "in", ("a.fits",)))).cutouts
+    assert list(cutouts.companions(0)) == ["model_r", "residual_r"]
+
+
+def test_the_wcs_is_the_chosen_images(tmp_path):
+    fitted(tmp_path)
+    found = look(Place(tmp_path / "in", ("a.fits",)))
+    ours = survey_of(tmp_path, found).cutouts.wcs(0)
+    theirs = WCS(fits.getheader(tmp_path / "in" / "a.fits", 1))
+    x, y = np.random.default_rng(0).uniform(0, 10, (2, 20))
+    np.testing.assert_allclose(ours.all_pix2world(x, y, 0), theirs.all_pix2world(x, y, 0), rtol=0, atol=1e-12)
+    assert ours.array_shape == (10, 14)
+    assert ours.wcs_world2pix(found.ra, found.dec, 0)[0] == pytest.approx(6.5)
+
+
+def test_of_band_folders_the_first_band_that_is_there_gives_the_wcs(tmp_path):
+    root = tmp_path / "in"
+    for band in "gr":
+        for k in range(2):
+            if (band, k) != ("g", 1):
+                cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0 + k, "CRVAL2": 3.0, "BUNIT": band}
+                write(root / band / f"x_{band}_{k}.fits", noise(), **cards, CDELT1=-1e-4, CDELT2=1e-4)
+    cutouts = survey_of(tmp_path, look(Place(root, tuple(names(root))))).cutouts
+    assert cutouts.wcs(1).wcs.crval[0] == 11.0 and cutouts.units(1) == ("", "r") and cutouts.companions(1) == {}
+
+
+def test_what_has_no_wcs_or_no_file_has_none(tmp_path):
+    write(tmp_path / "in" / "a.fits", noise())
+    write(tmp_path / "in" / "b.fits", noise())
+    cutouts = survey_of(tmp_path, look(Place(tmp_path / "in", ("a.fits", "b.fits")))).cutouts
+    (tmp_path / "in" / "b.fits").unlink()
+    for row in (0, 1):
+        assert cutouts.wcs(row) is None and cutouts.companions(row) == {} and cutouts.units(row) == ("",)
