@@ -8,6 +8,7 @@ make it fail. Compressed images go to astropy. FITS standard 4.0 (Pence et al. 2
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import threading
 import warnings
@@ -192,10 +193,32 @@ def read_pixels(stream: BinaryIO | gzip.GzipFile, hdu: Hdu, path: str) -> np.nda
     raw = stream.read(count * kind.itemsize)
     if len(raw) < count * kind.itemsize:
         raise ValueError("the file is cut short")
-    return _planes(_scaled(np.frombuffer(raw, kind), hdu), shape)
+    return _planes(scaled(np.frombuffer(raw, kind), hdu), shape)
 
 
-def _scaled(raw: np.ndarray, hdu: Hdu) -> np.ndarray:
+def mapped(path: str, hdu: Hdu) -> np.ndarray:
+    """Map the image of an HDU that is not compressed, as it lies in the file.
+
+    Returns
+    -------
+    (C, h, w) memory map
+        Of the file's own type, read-only; `scaled` turns a part of it into numbers.
+
+    Raises
+    ------
+    ValueError
+        If it holds no image, or is cut short: to touch what is missing would end the process.
+    """
+    kind = np.dtype(TYPES.get(hdu.get("BITPIX"), "V1"))
+    if not hdu.shape or hdu.compressed or kind.kind == "V":
+        raise ValueError(f"HDU {hdu.index} holds no image that can be mapped")
+    if os.path.getsize(path) < hdu.start + int(np.prod(hdu.shape, dtype=np.int64)) * kind.itemsize:
+        raise ValueError("the file is cut short")
+    return _planes(np.memmap(path, kind, "r", hdu.start, hdu.shape), hdu.shape)
+
+
+def scaled(raw: np.ndarray, hdu: Hdu) -> np.ndarray:
+    """Values of an HDU as numbers: float32 of the same shape, BSCALE and BZERO applied, BLANK as NaN."""
     scale, zero, blank = hdu.get("BSCALE", 1), hdu.get("BZERO", 0), hdu.get("BLANK")
     with np.errstate(over="ignore", invalid="ignore"):
         if scale == 1 and zero == 0 and (raw.dtype.kind == "f" or blank is None):
