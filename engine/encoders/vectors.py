@@ -214,7 +214,7 @@ def _joined(survey: Survey, given: Given, id_column: str | None, path: Path) -> 
             if found is not None and _count(found) >= least and (best is None or _count(found) > _count(best)):
                 best = found
         if best is not None:
-            return best.rows, best.column, best.repeated, best.unused
+            return best.rows, best.column, best.repeated, len(best.unused)
     shown = {c: given.ids[c][0].as_py() for c in given.ids.column_names}
     raise UserError(
         f"no vector of {path.name} belongs to an object: the survey's ids are like {ids[0]!r}, there it is "
