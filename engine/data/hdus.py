@@ -12,6 +12,8 @@ import os
 import re
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -236,7 +238,13 @@ def _planes(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _through_astropy(path: str, index: int) -> np.ndarray:
     from astropy.io import fits
 
+    with quietly(), fits.open(path, memmap=False, ignore_missing_end=True) as file:
+        return np.asarray(file[index].data, np.float32)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Silence astropy's warnings on odd headers; one thread at a time, since warnings are the whole process's."""
     with _SILENCED, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with fits.open(path, memmap=False, ignore_missing_end=True) as file:
-            return np.asarray(file[index].data, np.float32)
+        yield
