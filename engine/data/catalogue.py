@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -95,6 +96,8 @@ FACTS = ("unit", "description", "ucd")
 #: Factors that bring angles to degrees, by the unit's name; hours only mean an angle for a right ascension.
 ANGLES = {"hourangle": 15.0, "rad": float(np.degrees(1.0)), "arcmin": 1 / 60, "arcsec": 1 / 3600}
 HOURS = ("h", "hr", "hour", "hours", "hourangle")
+#: Columns that the HATS layout adds for itself.
+HATS_COLUMNS = ("_healpix_29", "Norder", "Dir", "Npix")
 #: Rows of a HATS catalogue that are read at once, at most.
 MOST_ROWS = 20_000_000
 
@@ -255,19 +258,23 @@ def is_hats(path: Path) -> bool:
 
 
 def _read_hats(path: Path) -> pa.Table:
-    try:
-        import lsdb
-    except ImportError as error:
-        raise UserError(f"{path} is a HATS catalogue", "install what reads it: pip install 'skysieve[hats]'") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of the library's own, about pandas and about margins it does not have
+        try:
+            import lsdb
+        except ImportError as error:
+            raise UserError(
+                f"{path} is a HATS catalogue", "install what reads it: pip install 'skysieve[hats]'"
+            ) from error
         catalogue = lsdb.open_catalog(path)
         if len(catalogue) > MOST_ROWS:
             raise UserError(
                 f"{path} has {len(catalogue):,} rows, more than are read at once ({MOST_ROWS:,})",
                 "write the part of the sky that you need to a Parquet file with lsdb, and give that",
             )
-        return pa.Table.from_pandas(catalogue.compute(), preserve_index=False)
+        frame = catalogue.compute()
+    table = pa.Table.from_pandas(pd.DataFrame(frame), preserve_index=False)
+    return table.select([name for name in table.column_names if name not in HATS_COLUMNS])
 
 
 def plain(values: np.ndarray) -> np.ndarray:

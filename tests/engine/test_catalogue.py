@@ -1,6 +1,9 @@
 """Catalogues in every format, and what their columns mean."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -168,3 +171,20 @@ def test_ids_of_a_column_are_those_of_each_value():
     names = ["100008.0", " a.FITS.gz", "x.y.jpg", "b", None, ".fits", "J12.5+3.0", "+7.00", "images/c.png"]
     wanted = ["" if v is None else without_extension(text_id(v)) for v in names]
     assert text_ids(pa.chunked_array([names])).tolist() == wanted
+
+
+def test_a_hats_catalogue_is_read_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"objid": np.arange(300), "ra": rng.uniform(0, 360, 300), "dec": rng.uniform(-60, 60, 300)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library's own, about pandas
+        lsdb = pytest.importorskip("lsdb", reason="the extra 'hats' is not installed")
+        made = lsdb.from_dataframe(frame, ra_column="ra", dec_column="dec", partition_rows=100)
+        made.to_hats(tmp_path / "sky", catalog_name="sky")
+    found = read(tmp_path / "sky")
+    assert found.column_names == ["objid", "ra", "dec"] and found.num_rows == 300
+    order = np.argsort(found["objid"].to_numpy())
+    np.testing.assert_array_equal(found["ra"].to_numpy()[order], frame["ra"])
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="no catalogue"):
+        read(tmp_path / "none")
