@@ -1,40 +1,77 @@
-"""Cutouts in a NumPy file: one images array in an .npz with its catalogue columns beside it, or an .npy alone.
+"""Cutouts in NumPy files: one images array in an .npz with its catalogue columns beside it, .npy files, or many of either.
 
-An .npy is memory-mapped; an .npz is unpacked into memory when the survey's cutouts are first opened, so that it suits
-some gigabytes at most. Nothing is ever unpickled. Other arrays as long as the images become catalogue columns, as in
-HDF5 (`engine.data.hdf5`): both are a set of named arrays, which `look_at_arrays` reads the meaning of.
+An .npy is memory-mapped; so is an array of an .npz at its place in the archive, unless it is compressed. A compressed one
+is unpacked into memory once, when the survey's cutouts are first opened, up to `MOST_UNPACKED` bytes. What an archive
+claims is compared with what it can hold before any memory is taken. Nothing is ever unpickled.
+
+The .npy files of one folder are named arrays, too, if one of them holds images and others are as long (``images.npy``,
+``ra.npy``, ``label.npy``). What the arrays mean is told by `engine.data.named_arrays`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import pyarrow as pa
 
-from engine.data.catalogue import DEC_NAMES, ID_NAMES, RA_NAMES, plain, text_id
-from engine.data.cutouts import Unreadable
-from engine.data.hdf5 import bands_first, guess_layout
-from engine.data.references import NOTHING, Asked, Found, Place, named_bands
+from engine.data.file_sets import look_at
+from engine.data.named_arrays import NamedArrays
+from engine.data.references import NOTHING, Asked, Found, Place
+from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
 if TYPE_CHECKING:
     from engine.survey import Survey
 
-#: Usual names of an images array, the most telling first; Galaxy10 says images, sky_embeddings cutouts.
-IMAGE_NAMES = ("images", "cutouts", "image", "cutout", "stamps", "pixels", "img", "imgs", "data", "x", "x_train")
-#: Usual names of an array of band names.
-BANDS_NAMES = ("bands", "band", "filters", "channels")
-#: Smallest side of an image, pixels; what is smaller is a table.
-SMALLEST = 4
+#: Bytes of a compressed array that are unpacked into memory, at most.
+MOST_UNPACKED = 4 << 30
+#: What deflate can pack into one byte, at most (zlib's own limit): an archive that claims more is lying.
+DEFLATE = 1040
+#: Length of the fixed part of a file's header in a zip archive (PKWARE APPNOTE 4.3.7).
+_ZIP_HEADER = 30
+#: The array of an .npy, which has no name of its own.
+ALONE = "images"
 
 
-class ArrayRows:
-    """Rows of one array of a NumPy file (column ``pixels_index``).
+@dataclass(frozen=True)
+class Member:
+    """An array in a NumPy file.
+
+    Attributes
+    ----------
+    shape, dtype
+        As its header says.
+    fortran : bool
+        Whether the first axis is the fastest.
+    start : int
+        Where its values begin, in the file or, compressed, in what is unpacked.
+    bytes : int
+        Of its values.
+    entry : ZipInfo or None
+        Its entry in the archive; None in an .npy.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    start: int
+    bytes: int
+    entry: zipfile.ZipInfo | None = None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it must be unpacked."""
+        return self.entry is not None and self.entry.compress_type != zipfile.ZIP_STORED
+
+
+class ArrayRows(StackedRows):
+    """Rows of one array of a NumPy file, or of many files.
 
     Raises
     ------
@@ -43,189 +80,185 @@ class ArrayRows:
     """
 
     def __init__(self, survey: Survey, root: Path):
-        pixels = survey.header["pixels"]
-        self.bands = tuple(survey.bands)
-        self.science = bool(pixels["science"])
-        self._index = np.asarray(survey.column("pixels_index"), np.int64)
-        arrays = open_arrays(root)
-        name = pixels["dataset"]
-        if name not in arrays:
-            raise UserError(f"{root} has no array {name!r}", f"correct `dataset` in {survey.path / 'survey.toml'}")
-        self._images = _array(arrays, name, root)
-        self._layout = pixels.get("layout") or guess_layout(self._images.shape, len(self.bands))
-
-    def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
-        """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
-        index = self._index[np.asarray(rows, np.int64)]
-        there = (index >= 0) & (index < len(self._images))
-        block = iter(bands_first(np.asarray(self._images[index[there]]), self._layout))
-        return [next(block) if ok else Unreadable(f"the array has {len(self._images):,} rows") for ok in there]
+        super().__init__(survey, root, _open_stack)
 
 
-def open_arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """Open a NumPy file as named arrays; an .npy holds one, called ``images``.
+def _open_stack(path: Path, pixels: dict, bands: int, share: int) -> Stack:
+    found = members(path)
+    name = ALONE if path.suffix.lower() == ".npy" else pixels["dataset"]
+    if name not in found:
+        raise UserError(f"{path} has no array {name!r}", "correct `dataset` in survey.toml, or ingest the source again")
+    images = read_member(path, found[name], name)
+    layout = pixels.get("layout") or guess_layout(images.shape, bands)
+    planes = checked_planes(pixels, images.shape, layout, path)
+    return Stack(images.shape, layout, lambda first, stop: images[first:stop], planes=planes)
+
+
+# -- the format -------------------------------------------------------------------------------------------------------
+
+
+def members(path: Path) -> dict[str, Member]:
+    """The arrays of a NumPy file, of which only headers are read; an .npy holds one, called ``images``.
 
     Raises
     ------
     UserError
-        If it is damaged, or holds Python objects.
+        If it is damaged, or claims more than it can hold.
     """
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        if path.suffix.lower() == ".npy":
+            with open(path, "rb") as stream:
+                return {ALONE: _header(stream, path.stat().st_size)}
+        with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
+            return {e.filename.removesuffix(".npy"): _member(archive, stream, e) for e in _arrays(archive)}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:
         raise UserError(
             f"{path} cannot be read as a NumPy file ({error})",
             "save plain arrays with numpy.save or numpy.savez, not Python objects",
         ) from error
-    return {"images": found} if isinstance(found, np.ndarray) else found
 
 
-def _array(arrays: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
-    try:
-        return arrays[name]
-    except Exception as error:  # a damaged member: zip, zlib and numpy each raise their own
+def _arrays(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [e for e in archive.infolist() if e.filename.endswith(".npy")]
+
+
+def _member(archive: zipfile.ZipFile, stream: BinaryIO, entry: zipfile.ZipInfo) -> Member:
+    """An array of an archive; what it claims is checked against its size there."""
+    if entry.file_size > DEFLATE * max(1, entry.compress_size) + 1024:
+        raise ValueError(f"{entry.filename} claims {entry.file_size:,} bytes and holds {entry.compress_size:,}")
+    with archive.open(entry) as packed:
+        member = _header(packed, entry.file_size)
+    start = member.start
+    if entry.compress_type == zipfile.ZIP_STORED:
+        stream.seek(entry.header_offset)
+        local = stream.read(_ZIP_HEADER)
+        if len(local) < _ZIP_HEADER or local[:4] != b"PK\x03\x04":
+            raise ValueError(f"{entry.filename} is not where the archive says")
+        start += entry.header_offset + _ZIP_HEADER + sum(np.frombuffer(local[26:30], "<u2").tolist())
+    return Member(member.shape, member.dtype, member.fortran, start, member.bytes, entry)
+
+
+def _header(stream, size: int) -> Member:
+    """Read an .npy header; ``size`` is that of the whole."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"format {version} is not known here")
+    start = stream.tell()
+    # whole numbers of Python: a header may claim 10¹⁸ × 10¹⁸
+    values = 1
+    for length in shape:
+        values *= int(length)
+    claimed = values * dtype.itemsize
+    if dtype.hasobject:
+        return Member(shape, np.dtype("V1"), fortran, start, 0)  # Python objects: known by name, never read
+    if any(length < 0 for length in shape) or start + claimed > size:
+        raise ValueError(f"an array of {'×'.join(map(str, shape))} is claimed and {size - start:,} bytes are there")
+    return Member(shape, dtype, fortran, start, claimed)
+
+
+def read_member(path: Path, member: Member, name: str) -> np.ndarray:
+    """An array of a NumPy file: mapped where it lies, or unpacked into memory.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, holds Python objects, or is too large to unpack.
+    """
+    if member.dtype.kind == "V" and not member.dtype.names:
+        raise UserError(f"{name!r} in {path} holds Python objects", "save plain arrays with numpy.savez")
+    order = "F" if member.fortran else "C"
+    if not member.compressed:
+        if member.bytes == 0:
+            return np.zeros(member.shape, member.dtype)
+        return np.memmap(path, member.dtype, "r", member.start, member.shape, order)
+    if member.bytes > MOST_UNPACKED:
         raise UserError(
-            f"the array {name!r} of {path} cannot be read ({error})",
-            "save plain arrays again with numpy.savez, not Python objects",
+            f"{name!r} in {path} is compressed and takes {member.bytes / 1e9:,.1f} GB of memory when unpacked, more than "
+            f"the {MOST_UNPACKED / 1e9:,.1f} GB that are allowed",
+            "save it with numpy.savez instead of numpy.savez_compressed, or as .npy: then it is read in place",
+        )
+    try:
+        return _unpacked(path, member)
+    except Exception as error:  # a damaged archive: zip, zlib and numpy each raise their own
+        raise UserError(
+            f"the array {name!r} of {path} cannot be read ({error})", "save plain arrays again with numpy.savez"
         ) from error
 
 
+def _unpacked(path: Path, member: Member) -> np.ndarray:
+    assert member.entry is not None
+    flat = np.empty(member.bytes, np.uint8)
+    with zipfile.ZipFile(path) as archive, archive.open(member.entry) as packed:
+        packed.read(member.start)
+        at = 0
+        while at < member.bytes:
+            part = packed.read(min(1 << 24, member.bytes - at))
+            if not part:
+                raise ValueError("it is cut short")
+            flat[at : at + len(part)] = np.frombuffer(part, np.uint8)
+            at += len(part)
+        packed.read(1)  # the end is where the check sum is compared
+    values = flat.view(member.dtype)
+    return values.reshape(member.shape, order="F" if member.fortran else "C")
+
+
+# -- looking at a source ----------------------------------------------------------------------------------------------
+
+
 def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> Found:
-    """Find out what a NumPy file holds.
+    """Find out what a NumPy file holds, or the files of a folder.
 
     Raises
     ------
     UserError
-        If it cannot be read, holds no images array, or bands do not fit.
+        If none can be read or holds an images array, or bands do not fit.
     """
-    path = place.root
-    arrays = open_arrays(path)
-    loaded = {name: _array(arrays, name, path) for name in arrays}
-    shapes = {name: (a.shape, a.dtype) for name, a in loaded.items()}
-    return look_at_arrays("npz", path, shapes, lambda name: loaded[name], asked)
+    beside = _one_folder(place)
+    if beside is not None:
+        images, columns = beside
+        return look_at("npz", Place(images), lambda path: _named(path, columns), asked, progress)
+    return look_at("npz", place, _named, asked, progress)
 
 
-def look_at_arrays(
-    kind: str,
-    path: Path,
-    shapes: Mapping[str, tuple[tuple[int, ...], np.dtype]],
-    read: Callable[[str], np.ndarray],
-    asked: Asked,
-    *,
-    bands_of: Callable[[str], Sequence[str] | None] = lambda name: None,
-) -> Found:
-    """Read the meaning of named arrays: which are images, bands, ids, positions, catalogue columns.
-
-    Parameters
-    ----------
-    kind, path
-        Of the source.
-    shapes : mapping
-        Name → (shape, dtype) of every array.
-    read : callable
-        Reads one array whole; only called for small ones.
-    asked : Asked
-        Bands and images array as the user named them.
-    bands_of : callable
-        Bands that an attribute of an array names, None if none does.
-
-    Returns
-    -------
-    Found
-
-    Raises
-    ------
-    UserError
-        If there is no images array, or bands do not fit.
-    """
-    name = asked.dataset or _images_name(path, shapes)
-    if name not in shapes:
-        raise UserError(f"{path} has no array {name!r}", f"choose one of: {', '.join(shapes)}")
-    shape, dtype = shapes[name]
-    told_bands = bands_of(name) or _bands_array(shapes, read)
-    layout = guess_layout(shape, len(asked.bands or told_bands or ()) or None)
-    planes = 1 if layout == "NHW" else shape[1] if layout == "NCHW" else shape[3]
-    pictures = dtype == np.uint8 and planes in (1, 3)
-    if told_bands is None or len(told_bands) != planes:
-        told_bands = _default_bands(planes, pictures)
-    side = (shape[2], shape[3]) if layout == "NCHW" else (shape[1], shape[2])
-    columns, notes = _columns(shapes, read, shape[0], name)
-    ids = _take(columns, ID_NAMES, unique=True)
-    ra, dec = _take(columns, RA_NAMES), _take(columns, DEC_NAMES)
-    rows = np.arange(shape[0])
-    return Found(
-        kind,
+@contextmanager
+def _named(path: Path, beside: dict[str, Path] | None = None) -> Iterator[NamedArrays]:
+    """A file's arrays; with those of the .npy files `beside` it under their names."""
+    found = members(path)
+    where = dict.fromkeys(found, path)
+    for name, file in (beside or {}).items():
+        found[name], where[name] = members(file)[ALONE], file
+    large = [m for m in found.values() if m.compressed and len(m.shape) in (3, 4)]
+    yield NamedArrays(
         path,
-        [text_id(v) for v in ids] if ids is not None else [str(r) for r in rows],
-        {"pixels_index": rows},
-        named_bands(asked.bands, planes, told_bands),
-        not pictures,
-        (side, side),
-        _degrees(ra, shape[0]),
-        _degrees(dec, shape[0]),
-        columns=pa.table({k: pa.array(v) for k, v in columns.items()}) if columns else None,
-        pixels={"dataset": name, "layout": layout},
-        notes=notes,
+        {name: (m.shape, m.dtype) for name, m in found.items()},
+        read=lambda name, rows=slice(None): np.asarray(read_member(where[name], found[name], name)[rows]),
+        notes=tuple(
+            f"{path.name} is compressed: {m.bytes / 1e6:,.0f} MB are unpacked into memory whenever its cutouts are opened; "
+            f"saved with numpy.savez they would be read in place"
+            for m in sorted(large, key=lambda m: -m.bytes)[:1]
+        ),
     )
 
 
-def _images_name(path: Path, shapes: Mapping) -> str:
-    likely = [
-        n
-        for n, (shape, dtype) in shapes.items()
-        if len(shape) in (3, 4) and dtype.kind in "uif" and shape[0] > 0 and _is_image(shape)
-    ]
-    if not likely:
-        raise UserError(
-            f"{path} holds no array of images",
-            f"it needs one of shape (N, bands, height, width); it has: "
-            f"{', '.join(f'{n} {shape}' for n, (shape, _) in list(shapes.items())[:8]) or 'nothing'}",
-        )
-    usual = [n for wanted in IMAGE_NAMES for n in likely if n.rpartition("/")[2].lower() == wanted]
-    return usual[0] if usual else max(likely, key=lambda n: np.prod(shapes[n][0], dtype=np.float64))
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    sides = shape[1:] if len(shape) == 3 else sorted(shape[1:])[1:]
-    return min(sides) >= SMALLEST
-
-
-def _bands_array(shapes: Mapping, read: Callable) -> tuple[str, ...] | None:
-    for name, (shape, dtype) in shapes.items():
-        if name.rpartition("/")[2].lower() in BANDS_NAMES and len(shape) == 1 and dtype.kind in "USO":
-            return tuple(str(v) for v in plain(read(name)))
-    return None
-
-
-def _default_bands(planes: int, pictures: bool) -> tuple[str, ...]:
-    if pictures:
-        return ("grey",) if planes == 1 else ("R", "G", "B")
-    return ("band",) if planes == 1 else tuple(f"band{k + 1}" for k in range(planes))
-
-
-def _columns(shapes: Mapping, read: Callable, count: int, images: str) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """One-dimensional arrays of N values, by their short names where these are unique."""
-    long = [n for n, (shape, dtype) in shapes.items() if n != images and shape == (count,) and dtype.kind in "biufUSO"]
-    short = [n.rpartition("/")[2] for n in long]
-    names = [s if short.count(s) == 1 else re.sub(r"/+", "_", n.strip("/")) for n, s in zip(long, short)]
-    columns = {name: plain(read(n)) for n, name in zip(long, names)}
-    wide = [n for n, (shape, _) in shapes.items() if n != images and len(shape) > 1 and shape[0] == count]
-    notes = (f"arrays that are not one number an object were left out: {', '.join(wide)}",) if wide else ()
-    return columns, notes
-
-
-def _take(columns: dict[str, np.ndarray], names: Sequence[str], *, unique: bool = False) -> np.ndarray | None:
-    """Take a column of a usual name out of `columns`."""
-    by_name = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in columns}
-    for wanted in names:
-        name = by_name.get(wanted)
-        if name is None or (unique and len({text_id(v) for v in columns[name]}) < len(columns[name])):
+def _one_folder(place: Place) -> tuple[Path, dict[str, Path]] | None:
+    """The .npy of a folder that holds the images and those that are as long, None if that is not what a folder is."""
+    if len(place.names) < 2 or any("/" in n or not n.lower().endswith(".npy") for n in place.names):
+        return None
+    found = {}
+    for name in place.names:
+        try:
+            found[name] = members(place.root / name)[ALONE]
+        except UserError:
             continue
-        return columns.pop(name) if name.lower() in ("id", "ra", "dec") else columns[name]
-    return None
-
-
-def _degrees(values: np.ndarray | None, count: int) -> np.ndarray:
-    if values is None or values.dtype.kind not in "iuf":
-        return np.full(count, np.nan)
-    return values.astype(np.float64)
+    stacks = [n for n, m in found.items() if len(m.shape) in (3, 4)]
+    if len(stacks) != 1:
+        return None
+    count = found[stacks[0]].shape[0]
+    beside = {
+        n[: -len(".npy")]: place.root / n for n, m in found.items() if len(m.shape) in (1, 2) and m.shape[0] == count
+    }
+    return (place.root / stacks[0], beside) if beside else None

@@ -30,16 +30,18 @@ class Chunks:
     ----------
     dataset : h5py.Dataset
         One for which `unpackable` is true; it stays open.
+    kept : int
+        Bytes of unpacked chunks that are kept.
     """
 
-    def __init__(self, dataset: h5py.Dataset):
+    def __init__(self, dataset: h5py.Dataset, *, kept: int = KEPT):
         self._dataset, self._shape, self._chunk = dataset, dataset.shape, dataset.chunks
         self._dtype, self._shuffled = dataset.dtype, bool(dataset.shuffle)
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, ...], Future[np.ndarray]] = OrderedDict()
         size = int(np.prod(self._chunk)) * self._dtype.itemsize
         grid = int(np.prod([-(-n // c) for n, c in zip(self._shape[1:], self._chunk[1:])]))
-        self._room = max(2 * grid, KEPT // max(1, size))
+        self._room = max(2 * grid, kept // max(1, size))
 
     def rows(self, first: int, stop: int) -> np.ndarray:
         """Rows first … stop of the dataset, (stop − first, …).
@@ -48,6 +50,8 @@ class Chunks:
         ------
         OSError, ValueError, zlib.error, KeyError, RuntimeError
             If a chunk is damaged, was never written, or skipped a filter: h5py then knows better.
+        OverflowError
+            If a chunk would fill the memory: a decompression bomb, which h5py must not be given.
         """
         found = np.empty((stop - first, *self._shape[1:]), self._dtype)
         height = self._chunk[0]
@@ -84,7 +88,11 @@ class Chunks:
         skipped, packed = self._dataset.id.read_direct_chunk(corner)
         if skipped:
             raise ValueError("a filter was left out of this chunk")
-        raw = np.frombuffer(zlib.decompress(packed), np.uint8)
+        size = int(np.prod(self._chunk)) * self._dtype.itemsize
+        unpacked = zlib.decompressobj().decompress(packed, size + 1)
+        if len(unpacked) > size:
+            raise OverflowError("a chunk unpacks to more than it can hold")
+        raw = np.frombuffer(unpacked, np.uint8)
         if self._shuffled:
             raw = np.ascontiguousarray(raw.reshape(self._dtype.itemsize, -1).T)
         return raw.reshape(-1).view(self._dtype).reshape(self._chunk)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.data.cutouts import Unreadable, read_batch, resample
-from engine.data.hdf5 import bands_first, guess_layout, look, slabs
+from engine.data.hdf5 import look
 from engine.data.references import Asked, Place
+from engine.data.slabs import bands_first, guess_layout, slabs
 from engine.errors import UserError
 from engine.survey import Survey
 
