@@ -119,6 +119,25 @@ def encoders(args, progress: Progress) -> Outcome:
     return {"encoders": [vars(card) for card in found]}, "\n".join(lines)
 
 
+def stretch(args, progress: Progress) -> Outcome:
+    """Say how a survey's pictures are drawn, or set it and draw the thumbnails anew."""
+    from engine.data.stretch import DEFAULT, Stretch
+    from engine.encoders.embed import draw_thumbnails
+
+    survey = Survey.open(args.survey)
+    if args.set is not None or args.reset:
+        base = DEFAULT if args.reset else survey.stretch
+        wanted = Stretch.from_text(args.set or "", base=base)
+        wanted.require_bands(survey.bands)
+        survey.store_header("stretch", wanted.header())
+        draw_thumbnails(survey, progress=progress)
+    text = survey.stretch.text()
+    return (
+        {"survey": str(survey.path), "stretch": text, "thumbnails": survey.thumbnails.shows(survey.stretch)},
+        f"Stretch: {text or 'the default'}",
+    )
+
+
 def layout(args, progress: Progress) -> Outcome:
     """Place the objects on a map."""
     survey = Survey.open(args.survey)
@@ -358,6 +377,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add(encoders, survey=False)
     command.add_argument("survey", type=Path, nargs="?", metavar="SURVEY", help="list those trained on it, too")
+
+    command = add(stretch)
+    command.add_argument(
+        "--set", metavar="SETTINGS", help="what to change, such as 'curve=log,smooth=1.5,rgb=i r g'; the rest stays"
+    )
+    command.add_argument("--reset", action="store_true", help="begin from the default")
 
     command = add(layout)
     command.add_argument("--method", default="umap", help="umap, tsne, pca or columns (umap)")

@@ -36,11 +36,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine import files
+from engine import files, locks
 from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.data.cutouts import CutoutSource
+    from engine.data.stretch import Stretch
     from engine.data.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
@@ -215,6 +216,19 @@ class Survey:
             raise UserError("a dry run makes no survey", "call `engine.data.ingest.ingest` for its report")
         return survey
 
+    def store_header(self, section: str, values: dict) -> None:
+        """Replace one section of survey.toml, atomically; an empty one is left out.
+
+        The file is read again first: what another process has changed in it since stays.
+        """
+        with locks.alone(self.path / f".{HEADER}.lock", HEADER):
+            header = tomllib.loads((self.path / HEADER).read_text(encoding="utf-8"))
+            header.pop(section, None)
+            if values:
+                header[section] = values
+            files.write_toml(self.path / HEADER, header)
+        self.header = header
+
     # -- objects ------------------------------------------------------------------------------------------------------
 
     @property
@@ -319,6 +333,19 @@ class Survey:
         from engine.data.cutouts import open_source
 
         return open_source(self)
+
+    @property
+    def stretch(self) -> Stretch:
+        """How the survey's pictures are drawn: its own stretch, else the default.
+
+        Raises
+        ------
+        UserError
+            If its header says something that makes no sense.
+        """
+        from engine.data.stretch import Stretch
+
+        return Stretch.from_header(self.header.get("stretch", {}))
 
     @property
     def thumbnails(self) -> Thumbnails:

@@ -133,7 +133,7 @@ def resample_batch(cutouts: np.ndarray, size: int) -> np.ndarray:
     if height == width == size:
         return np.ascontiguousarray(cutouts, np.float32)
     side = max(height, width)
-    pixels = torch.from_numpy(np.ascontiguousarray(cutouts, np.float32))
+    pixels = torch.from_numpy(np.require(cutouts, np.float32, ["C", "W"]))  # what is mapped read-only is copied
     if height != width:
         top, left = (side - height) // 2, (side - width) // 2
         pixels = torch.nn.functional.pad(pixels, (left, side - width - left, top, side - height - top), value=torch.nan)

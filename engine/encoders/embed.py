@@ -28,7 +28,7 @@ from torch import nn
 from engine import device as devices
 from engine import files, locks
 from engine.data import thumbnails as thumbs
-from engine.data.cutouts import read_batch
+from engine.data.cutouts import read_batch, require_pixels
 from engine.data.stretch import Calibration
 from engine.encoders import Encoder, check_bands, inference, load
 from engine.encoders.pipeline import NOT_FINITE, READ, Made, Pipeline, Task
@@ -97,13 +97,14 @@ def embed(
     from engine.survey import check_name
 
     started = time.monotonic()
+    require_pixels(survey)
     place = devices.choose(device)
     network = load(encoder, models=survey.path / "models", size=size)
     check_bands(network, survey.bands)
     network.to(place)
     folder = survey.path / "representations" / check_name(name or network.name)
     finished = _finished(folder, network)
-    if finished and (not thumbnails or survey.thumbnails.complete):
+    if finished and (not thumbnails or survey.thumbnails.shows(survey.stretch)):
         return survey.representation(folder.name)
     with locks.alone(folder.parent / f".{folder.name}.lock", f"the representation {folder.name!r}"), _terminable():
         if not finished and _finished(folder, network):  # by the process that had the lock until now
@@ -130,8 +131,8 @@ def embed(
 
 
 def draw_thumbnails(survey: Survey, *, progress: Progress = silent) -> None:
-    """Make the thumbnails that are missing, and nothing else: for vectors that came from elsewhere."""
-    if survey.thumbnails.complete:
+    """Make the thumbnails that are missing, and nothing else: for vectors that came from elsewhere, or another stretch."""
+    if not survey.bands or survey.thumbnails.shows(survey.stretch):
         return
     unused = load("pixels")  # the pass wants an encoder; this one has no weights to load
     run = _Pass(survey, unused, survey.thumbnails.folder, torch.device("cpu"), None, vectors=False, thumbnails=True)
@@ -186,6 +187,8 @@ class _Pass:
         self.survey, self.encoder, self.device = survey, encoder, device
         self.calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
         self.folder, self.pictures = folder / ".shards", survey.thumbnails
+        if thumbnails:
+            self.pictures = self.pictures.drawn_with(survey.stretch)
         self.vectors, self.thumbnails = vectors, thumbnails
         self.batch = batch or BATCH[device.type]
         self.settings = {
@@ -270,7 +273,10 @@ class _Pass:
         while True:
             try:
                 self._work(progress)
-                return self._done() - first
+                made = self._done() - first
+                if self.thumbnails:
+                    self.survey.thumbnails.replace(self.pictures)
+                return made
             except inference.OutOfMemory as error:
                 self._halve(error, progress)
 
@@ -288,6 +294,7 @@ class _Pass:
             self.calibration,
             device=self.device,
             batch=self.batch,
+            stretch=self.survey.stretch,
             padded="compiled" in str(self.settings["arithmetic"]),
         )
         try:

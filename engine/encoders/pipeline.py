@@ -22,7 +22,7 @@ import torch
 
 from engine.data import thumbnails as thumbs
 from engine.data.cutouts import CutoutSource, Unreadable, read_batch
-from engine.data.stretch import Calibration, to_rgb
+from engine.data.stretch import DEFAULT, Calibration, Stretch
 from engine.encoders import Encoder
 from engine.encoders.inference import memory_told, one_core
 
@@ -102,6 +102,8 @@ class Pipeline:
         Cutouts through the network at once: what decides the last bits of the vectors.
     padded : bool
         Fill short batches up: a compiled network wants one length.
+    stretch : Stretch
+        Of the thumbnails.
     """
 
     def __init__(
@@ -113,7 +115,9 @@ class Pipeline:
         device: torch.device,
         batch: int,
         padded: bool = False,
+        stretch: Stretch = DEFAULT,
     ):
+        self.stretch = stretch
         self.source, self.encoder, self.calibration = source, encoder, calibration
         self.device, self.batch, self.padded = device, batch, padded
         self.cores = max(1, torch.get_num_threads())
@@ -183,12 +187,17 @@ class Pipeline:
         source = self.source
         cutouts = getattr(source, "read_raw", source.read)(rows)
         held = _Held(source.bands, source.science, dict(zip(rows.tolist(), cutouts)))
-        pictures = _pictures(held, rows, self.calibration) if task.pictures else []
+        pictures = self._pictures(cutouts) if task.pictures else []
         if self.encoder is None or not task.vectors:
             return _Read(rows, None, np.ones(len(rows), bool), {}, pictures)
         pixels, readable, problems = read_batch(held, rows, self.encoder.size)
         prepared = self.encoder.prepare(pixels, self.calibration, source.science)
         return _Read(rows, prepared, readable, problems, pictures)
+
+    def _pictures(self, cutouts: Sequence[np.ndarray | Unreadable]) -> list[bytes]:
+        """Encoded thumbnails, empty where unreadable."""
+        source = self.source
+        return thumbs.draw(cutouts, self.calibration, science=source.science, stretch=self.stretch, bands=source.bands)
 
     # -- encoding -----------------------------------------------------------------------------------------------------
 
@@ -247,18 +256,3 @@ class _Held:
 
     def read(self, rows: Sequence[int] | np.ndarray) -> list[np.ndarray | Unreadable]:
         return [self.cutouts[int(row)] for row in rows]
-
-
-def _pictures(held: _Held, rows: np.ndarray, calibration: Calibration) -> list[bytes]:
-    """Encode thumbnails: at the cutout's own size, or `thumbs.SIDE` where that is less; empty where unreadable."""
-    by_side: dict[int, list[int]] = {}
-    for position, row in enumerate(rows.tolist()):
-        cutout = held.cutouts[row]
-        if not isinstance(cutout, Unreadable):
-            by_side.setdefault(min(thumbs.SIDE, max(cutout.shape[1:])), []).append(position)
-    encoded = [b""] * len(rows)
-    for side, positions in by_side.items():
-        pixels, readable, _ = read_batch(held, rows[positions], side)
-        for position, known, picture in zip(positions, readable, to_rgb(pixels, calibration, science=held.science)):
-            encoded[position] = thumbs.encode(picture) if known else b""
-    return encoded
