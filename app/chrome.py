@@ -27,6 +27,14 @@ KEYS = {
         "S": "more like this",
         "R": "next suggestions",
     },
+    "Views of an object": {
+        ", .": "blink: the band before, the next",
+        "P": "blink by itself",
+        "G": "six views at once",
+        "C": "crosshair",
+        "Enter": "as large as the window",
+        "wheel": "zoom; drag moves, double click resets",
+    },
     "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
     "Page": {"T": "train, embed, compare", "?": "this list", "Esc": "close"},
 }

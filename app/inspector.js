@@ -1,6 +1,4 @@
-// The inspector in the browser: draws three frames (object, picture, neighbours; see app/frames.py) as they come.
-
-const CRISP = 2; // enlarged more than this, pixels are shown as they are instead of being blurred
+// The inspector in the browser: draws its frames (object, picture, views, numbers, neighbours; see app/frames.py) as they come.
 
 const address = (picture) => (picture.length ? URL.createObjectURL(new Blob([picture])) : "");
 
@@ -8,10 +6,9 @@ class Inspector {
   constructor(model) {
     this.model = model;
     this.header = null;
-    this.portrait = null;
-    this.urls = { object: [], picture: [], near: [] };
-    this.chosen = 0; // 0: colour, k: the k-th band
-    this.large = false;
+    this.shown = null; // row of which something is shown
+    this.urls = { near: [] };
+    this.views = new Views({ send: (type) => this.send(type) });
     this.build();
   }
 
@@ -30,37 +27,21 @@ class Inspector {
     const head = element("header", "head");
     head.append(this.title, close);
     this.place = element("div", "place");
-    this.buildPicture();
     this.labels = element("div", "labels", "", { role: "group", "aria-label": "Label this object" });
     this.scores = element("dl", "facts scores");
     this.near = element("section", "near");
     this.facts = element("dl", "facts");
     this.history = element("ol", "history");
-    this.content.append(this.place, this.frame, this.bands, this.labels, this.scores, this.buildStretch(), this.near,
+    this.content.append(this.place, this.views.root, this.scores, this.buildStretch(), this.near,
       this.section("Catalogue", this.facts), this.section("History", this.history));
-    this.root.append(head, this.empty, this.content);
-    this.content.hidden = true;
+    this.root.append(head, this.empty, this.content, this.labels);
+    this.content.hidden = this.labels.hidden = true;
   }
 
   section(title, body) {
     const made = element("section", "part");
     made.append(element("h3", "", title), body);
     return made;
-  }
-
-  buildPicture() {
-    this.frame = element("figure", "frame");
-    this.image = element("img", "", "", { alt: "", draggable: "false" });
-    this.caption = element("figcaption");
-    this.enlarge = button("icon enlarge", "⤢", "As large as the window (Enter)", () => this.setLarge(!this.large));
-    this.frame.append(this.image, this.caption, this.enlarge);
-    this.image.addEventListener("click", () => this.setLarge(!this.large));
-    this.image.addEventListener("load", () => {
-      this.image.style.setProperty("--ratio", this.image.naturalWidth / this.image.naturalHeight);
-      this.crisp();
-    });
-    this.bands = element("div", "bands", "", { role: "group", "aria-label": "Bands" });
-    new ResizeObserver(() => this.crisp()).observe(this.frame);
   }
 
   buildStretch() {
@@ -102,47 +83,38 @@ class Inspector {
     const frame = parse(buffer);
     if (!frame) return;
     const { header, pictures } = frame;
-    this.content.hidden = header.row < 0;
+    this.content.hidden = this.labels.hidden = header.row < 0;
     this.empty.hidden = header.row >= 0;
     this.header = header;
-    if (header.row < 0) { this.title.textContent = ""; this.setLarge(false); return; }
+    if (header.row < 0) { this.title.textContent = ""; this.shown = null; this.views.empty(); return; }
     this.title.textContent = header.id;
     this.drawPlace();
-    this.replace("object", pictures.map(address));
-    if (this.portrait?.header.row !== header.row) { // until the pixels come
-      this.portrait = null;
-      this.chosen = Math.min(this.chosen, header.bands.length);
-      this.frame.classList.add("waiting");
-      this.frame.classList.remove("unreadable");
-      this.setImage(this.urls.object[0]);
-      this.caption.textContent = "";
+    if (this.shown !== header.row) { // until the pixels come
+      this.shown = header.row;
+      this.views.start(header, pictures[0]);
       this.near.replaceChildren();
+      this.content.scrollTop = 0;
     }
     this.drawFacts();
     this.drawStretch();
     this.drawChanging();
-    this.content.scrollTop = 0;
   }
 
-  showPicture(buffer) {
+  // Pictures, views and numbers come after their object; what is still on its way of an earlier one is dropped.
+  ofThis(buffer) {
     const frame = parse(buffer);
-    if (!frame || (this.header && frame.header.row !== this.header.row)) return;
-    this.portrait = frame;
-    this.replace("picture", frame.pictures.map(address));
-    const { width, height, missing, problem, bands } = frame.header;
-    if (this.chosen > bands.length) this.chosen = 0;
-    this.frame.classList.remove("waiting");
-    this.frame.classList.toggle("unreadable", Boolean(problem));
-    const lost = missing > 0 ? ` · ${missing < 0.001 ? "<0.1" : (100 * missing).toFixed(1)} % missing` : "";
-    if (problem) this.caption.textContent = `The pixels cannot be read: ${problem}`;
-    else this.caption.replaceChildren(element("span", "own", `${this.header?.id ?? ""} · `), `${width} × ${height} px${lost}`);
-    this.drawBands();
-    this.choose(this.chosen);
+    return frame && this.header && frame.header.row === this.header.row ? frame : null;
   }
+
+  showPicture(buffer) { const frame = this.ofThis(buffer); if (frame) this.views.showPicture(frame); }
+
+  showViews(buffer) { const frame = this.ofThis(buffer); if (frame) this.views.showViews(frame); }
+
+  showNumbers(buffer) { const frame = this.ofThis(buffer); if (frame) this.views.showNumbers(frame); }
 
   showNear(buffer) {
-    const frame = parse(buffer);
-    if (!frame || !this.header || frame.header.row !== this.header.row) return;
+    const frame = this.ofThis(buffer);
+    if (!frame) return;
     const { rows, ids, score, codes } = frame.header;
     this.replace("near", frame.pictures.map(address));
     const strip = element("div", "strip");
@@ -169,52 +141,6 @@ class Inspector {
     if (!position) { this.place.append(element("span", "deg", "no position")); return; }
     this.place.append(element("span", "", `${position.ra_sexagesimal}  ${position.dec_sexagesimal}`),
       element("span", "deg", `${position.ra}°  ${position.dec}°`));
-  }
-
-  drawBands() {
-    const { bands } = this.portrait.header;
-    this.bands.hidden = bands.length === 0;
-    this.bands.replaceChildren(...(bands.length ? ["colour", ...bands] : []).map((name, k) => {
-      const made = button("band", "", k ? `Band ${name}` : "Colour", () => this.choose(k));
-      const url = this.urls.picture[k];
-      if (url) made.append(element("img", "", "", { src: url, alt: "", draggable: "false" }));
-      else made.classList.add("unreadable");
-      made.append(element("span", "", url ? name : `${name}: none`));
-      return made;
-    }));
-  }
-
-  choose(k) {
-    this.chosen = k;
-    [...this.bands.children].forEach((made, j) => made.classList.toggle("chosen", j === k));
-    this.setImage(this.urls.picture[k]);
-  }
-
-  setImage(url) {
-    if (url) this.image.src = url;
-    else this.image.removeAttribute("src");
-    this.frame.classList.toggle("blank", !url);
-  }
-
-  crisp() {
-    const shown = Math.min(this.image.clientWidth, this.image.clientHeight);
-    const own = Math.max(this.image.naturalWidth, this.image.naturalHeight);
-    this.image.classList.toggle("crisp", !this.frame.classList.contains("waiting") && own > 0 && shown > CRISP * own);
-  }
-
-  setLarge(large) {
-    this.large = large;
-    if (large === this.frame.classList.contains("large")) return;
-    this.frame.classList.toggle("large", large);
-    if (large) { // the top layer: above whatever the drawer is in
-      this.frame.setAttribute("popover", "manual");
-      this.frame.showPopover();
-    } else {
-      this.frame.hidePopover();
-      this.frame.removeAttribute("popover");
-    }
-    this.enlarge.textContent = large ? "✕" : "⤢";
-    this.crisp();
   }
 
   drawChanging(changes = null) {
@@ -311,11 +237,11 @@ class Inspector {
       && (["INPUT", "TEXTAREA", "SELECT"].includes(node.tagName) || node.isContentEditable || node.getAttribute("role") === "dialog"));
     if (field) return;
     if (event.key === "Escape") {
-      if (this.large) this.setLarge(false);
+      if (this.views.large) this.views.setLarge(false);
       else this.send("close");
-    } else if (event.key === "Enter" && this.header?.row >= 0 && event.composedPath()[0].tagName !== "BUTTON") {
-      this.setLarge(!this.large);
-    } else return;
+    } else if (!(this.header?.row >= 0)) return;
+    else if (event.key === "Enter" && event.composedPath()[0].tagName !== "BUTTON") this.views.setLarge(!this.views.large);
+    else if (!this.views.key(event)) return;
     event.preventDefault();
     event.stopImmediatePropagation();
   }
@@ -324,14 +250,14 @@ class Inspector {
 
   theme(dark) { this.root.dataset.theme = dark ? "dark" : "light"; }
 
-  destroy() { Object.values(this.urls).flat().forEach((url) => url && URL.revokeObjectURL(url)); }
+  destroy() { this.views.destroy(); Object.values(this.urls).flat().forEach((url) => url && URL.revokeObjectURL(url)); }
 }
 
 export function render({ model }) {
   const inspector = new Inspector(model);
   const onKey = (event) => inspector.key(event);
   document.addEventListener("keydown", onKey, true);
-  const frames = { frame: "showObject", picture: "showPicture", near: "showNear" };
+  const frames = { frame: "showObject", picture: "showPicture", views: "showViews", numbers: "showNumbers", near: "showNear" };
   for (const [name, show] of Object.entries(frames)) model.on(name, () => inspector[show](model[name]));
   model.on("dark", () => inspector.theme(model.dark));
   model.on("msg:custom", (data) => inspector.message(data.data ?? data));

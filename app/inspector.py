@@ -1,15 +1,15 @@
 """The inspector: one object, large, with all that is known of it.
 
-What is in memory comes first (thumbnail, catalogue row, scores, labels), then the pixels, then the neighbours, each
-made in the session's thread; a later object drops what is still to come of an earlier one. Nothing is made while the
-drawer is closed.
+What is in memory comes first (thumbnail, catalogue row, scores, labels), then the pixels in colour, the other views of
+them (`app.views`), the numbers, and the neighbours, each made in the session's thread; a later object drops what is
+still to come of an earlier one. Nothing is made while the drawer is closed.
 """
 
 from __future__ import annotations
 
 import datetime
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import panel as pn
@@ -21,6 +21,7 @@ from app.frames import Component, pack, script, styles
 from app.labelling import Labelling
 from app.ranking import RANKED
 from app.state import State
+from app.views import Portrait, Subject, View, blinked, card
 from engine.data.stretch import DEFAULT
 from engine.errors import UserError
 
@@ -33,11 +34,13 @@ SCORES = 12
 class InspectorDrawer(Component):
     """The inspector's part in the browser."""
 
-    picture = param.Bytes(b"", doc="The object in colour and by band; see `app.frames.pack`.")
+    picture = param.Bytes(b"", doc="The object in colour; see `app.frames.pack`.")
+    views = param.Bytes(b"", doc="Its other views.")
+    numbers = param.Bytes(b"", doc="Its pixels' values, and where they lie on the sky.")
     near = param.Bytes(b"", doc="Its neighbours.")
 
-    _esm = script("inspector.js")
-    _stylesheets = [styles("inspector.css")]  # noqa: RUF012 (Panel's class attribute)
+    _esm = script("inspector_sky.js", "inspector_canvas.js", "inspector_views.js", "inspector.js")
+    _stylesheets = [styles("inspector.css"), styles("inspector_views.css")]  # noqa: RUF012 (Panel's class attribute)
 
 
 class InspectorView:
@@ -56,6 +59,7 @@ class InspectorView:
         self.background = Background(pn.state.curdoc)
         self.drawer = InspectorDrawer(self._receive, dark=state.dark, sizing_mode="stretch_both", min_height=200)
         self._near = np.zeros(0, np.int64)
+        self._subject = Subject(store.survey, -1)
         watch = state.param.watch
         watch(lambda *_: self.show(), ["cursor", "inspecting"])
         watch(lambda *_: self._changed(), ["labels_version", "ranking_version", "target"])
@@ -110,26 +114,27 @@ class InspectorView:
         return header, self.store.thumbnails([row])[0]
 
     def _draw(self, row: int) -> None:
-        """Render the pixels under the session's stretch."""
+        """Render the pixels under the session's stretch; they are read, and sent as numbers, once an object."""
         if not self.state.inspecting or not 0 <= row < self.store.n:
             return
-        stretch = self.state.stretch
+        fresh = row != self._subject.row
+        if fresh:
+            self._subject = Subject(self.store.survey, row)
+        subject, stretch, run = self._subject, self.state.stretch, self.background.run
 
-        def drawn(found: pictures.Portrait) -> None:
-            header = {
-                "row": row,
-                "width": found.width,
-                "height": found.height,
-                "missing": found.missing,
-                "problem": found.problem,
-                "bands": [name for name, _ in found.bands],
-                "stretch": asdict(stretch),
-            }
-            self.drawer.picture = pack(header, [found.colour, *(picture for _, picture in found.bands)])
+        def coloured(found: Portrait) -> None:
+            header = {"row": row, "title": title(subject), "stretch": stretch.text(), **vars(found), "colour": None}
+            self.drawer.picture = pack(header, [found.colour])
 
-        self.background.run(
-            "picture", lambda: pictures.portrait(self.store.survey, row, stretch=stretch), drawn, self._complain
-        )
+        def viewed(found: list[View]) -> None:
+            listed = [{"key": view.key, "title": view.title, "extent": view.extent} for view in found]
+            header = {"row": row, "views": listed, "card": card(found), "blinks": blinked(found)}
+            self.drawer.views = pack(header, [view.picture for view in found])
+
+        run("picture", lambda: subject.portrait(stretch), coloured, self._complain)
+        run("views", lambda: subject.views(stretch), viewed, self._complain)
+        if fresh:
+            run("numbers", lambda: numbers(subject), partial(setattr, self.drawer, "numbers"), self._complain)
 
     def _find_neighbours(self, row: int) -> None:
         if not self.store.survey.representations:
@@ -218,6 +223,32 @@ class InspectorView:
         )
         if not outcome.good:
             self._changed()  # the browser has shown the label already: put it right
+
+
+def title(subject: Subject) -> str:
+    """What the picture in colour is called: where there is no colour, by its band."""
+    if subject.problem or len(subject.bands) > 1:
+        return "colour"
+    return str(subject.survey.bands[0]) if len(subject.survey.bands) == 1 else "grey"
+
+
+def numbers(subject: Subject) -> bytes:
+    """The message with an object's pixel values, and what is needed to say where they are; empty if there are none."""
+    if subject.problem:
+        return b""
+    found = subject.numbers()
+    header = {
+        "row": subject.row,
+        "kind": found.kind,
+        "shape": found.shape,
+        "block": found.block,
+        "bands": found.names,
+        "units": found.units,
+        "scale": subject.scale,
+        "sky": None if subject.sky is None else subject.sky.header(),
+        "place": subject.place,
+    }
+    return pack(header, [found.data])
 
 
 def catalogue_row(survey, row: int) -> dict:

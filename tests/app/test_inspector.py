@@ -51,7 +51,13 @@ def test_an_object_is_shown_with_all_that_is_known(view, store):
     assert set(facts) == {"mag", "kind", "note"} and facts["mag"]["unit"] == "mag"
     assert float(facts["mag"]["value"]) == store.survey.column("mag")[7]
     portrait, drawn = unpack(view.drawer.picture)
-    assert (portrait["row"], portrait["width"], portrait["bands"], len(drawn)) == (7, SIDE, ["g", "r", "z"], 4)
+    assert (portrait["row"], portrait["width"], portrait["title"], len(drawn)) == (7, SIDE, "colour", 1)
+    others, drawn = unpack(view.drawer.views)
+    assert [v["title"] for v in others["views"]][:3] == ["g", "r", "z"] and all(drawn)
+    assert others["blinks"] == ["band:g", "band:r", "band:z"] and len(others["card"]) == 6
+    numbers, (values,) = unpack(view.drawer.numbers)
+    assert (numbers["row"], numbers["shape"], numbers["sky"]) == (7, [3, SIDE, SIDE], None)
+    np.testing.assert_array_equal(np.frombuffer(values, "<f4"), store.survey.cutouts.read([7])[0].ravel())
     near, thumbnails = unpack(view.drawer.near)
     assert 7 not in near["rows"] and len(thumbnails) == len(near["rows"]) == 12
     assert near["score"] == sorted(near["score"], reverse=True)
@@ -59,11 +65,13 @@ def test_an_object_is_shown_with_all_that_is_known(view, store):
 
 def test_missing_bands_and_unreadable_pixels(view):
     view.state.param.update(cursor=BANDLESS, inspecting=True)
-    header, drawn = unpack(view.drawer.picture)
-    assert header["missing"] == pytest.approx(1 / 3) and drawn[2] == b""
+    assert unpack(view.drawer.picture)[0]["missing"] == pytest.approx(1 / 3)
+    header, drawn = unpack(view.drawer.views)
+    assert header["views"][1]["title"] == "r" and drawn[1] == b""
     view.state.cursor = UNREADABLE
     header, drawn = unpack(view.drawer.picture)
     assert header["problem"] and drawn == [b""]
+    assert unpack(view.drawer.views)[0]["views"] == [] and view.drawer.numbers == b""
 
 
 def test_a_label_shows_in_code_scores_and_history(view, store):
@@ -90,7 +98,7 @@ def test_the_stretch_is_live_and_the_sessions(view):
     _, before = unpack(view.drawer.picture)
     view.drawer._handle_msg({"type": "stretch", "softness": 1.0, "gain": 3.0, "invert": True, "gallery": True})
     header, after = unpack(view.drawer.picture)
-    assert after != before and header["stretch"] == {"softness": 1.0, "gain": 3.0, "invert": True}
+    assert after != before and header["stretch"] == "softness=1,gain=3,invert=yes"
     assert view.state.stretch.invert and view.state.stretch_gallery
 
 
