@@ -281,13 +281,17 @@ def status(args, progress: Progress) -> Outcome:
         "labels": labels,
         "thumbnails": survey.thumbnails.complete,
     }
-    if not facts["representations"]:
+    if not facts["representations"] and not facts["layouts"] and not survey.bands:
+        facts["next"] = f"python -m engine embed {survey.path} --vectors FILE"
+    elif not facts["representations"] and survey.bands:
         facts["next"] = f"python -m engine embed {survey.path}"
     elif not facts["layouts"]:
         facts["next"] = f"python -m engine layout {survey.path}"
     else:
         facts["next"] = f"python launch.py {survey.path}"
-    lines = [f"{survey.name}: {len(survey):,} objects, bands {' '.join(survey.bands)}"]
+    lines = [
+        f"{survey.name}: {len(survey):,} objects, {' '.join(('bands', *survey.bands)) if survey.bands else 'no pixels'}"
+    ]
     for key in ("representations", "layouts", "scores"):
         lines.append(f"{key:16} {', '.join(facts[key]) or 'none'}")
     for target, counts in labels.items():
@@ -347,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add(ingest, survey=False)
     command.add_argument(
-        "source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, npz or FITS file"
+        "source", type=Path, metavar="SOURCE", help="folder of images or FITS, an HDF5, Zarr, npz or FITS file, a table"
     )
     command.add_argument("survey", type=Path, metavar="SURVEY", help="folder to make")
     command.add_argument("--catalogue", type=Path, help="table to join: CSV, Parquet, FITS, VOTable, ECSV, HATS")

@@ -221,6 +221,12 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
     if beside is not None:
         images, columns = beside
         return look_at("npz", Place(images), lambda path: _named(path, columns), asked, progress)
+    if len(place.names) > 1 and all(n.lower().endswith(".npy") for n in place.names):
+        from engine.data.npy_files import examined, look_at_files, one_each
+
+        found, rejected = examined(place)
+        if one_each(found):
+            return look_at_files(place, found, rejected, asked, progress)
     return look_at("npz", place, _named, asked, progress)
 
 

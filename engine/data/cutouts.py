@@ -36,8 +36,12 @@ if TYPE_CHECKING:
 SOURCES = {
     "images": "engine.data.images:ImageFiles",
     "fits": "engine.data.fits:FitsFiles",
+    "mosaic": "engine.data.mosaic:MosaicBoxes",
     "hdf5": "engine.data.hdf5:Hdf5Rows",
     "npz": "engine.data.arrays:ArrayRows",
+    "npy": "engine.data.npy_files:NpyFiles",
+    "zarr": "engine.data.zarrs:ZarrRows",
+    "table": "engine.data.tables:NoPixels",
 }
 
 
@@ -107,6 +111,20 @@ def open_source(survey: Survey | Draft) -> CutoutSource:
         )
     module, factory = SOURCES[kind].split(":")
     return getattr(import_module(module), factory)(survey, root)
+
+
+def require_pixels(survey: Survey) -> None:
+    """Refuse to look at the pixels of a survey that has none.
+
+    Raises
+    ------
+    UserError
+    """
+    if not survey.bands:
+        raise UserError(
+            f"{survey.path} was made of a table and has no pixels",
+            f"give it vectors that were made elsewhere: python -m engine embed {survey.path} --vectors FILE",
+        )
 
 
 def resample(cutout: np.ndarray, size: int) -> np.ndarray:

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -99,6 +100,17 @@ def _value(text: str, default):
 def open_fits(path: str) -> BinaryIO | gzip.GzipFile:
     """Open a FITS file, unpacking gzip on the way."""
     return gzip.open(path, "rb") if str(path).lower().endswith(".gz") else open(path, "rb")
+
+
+def holds_tables_only(path: str | Path) -> bool:
+    """Whether a FITS file has a table and no image; false for what cannot be read."""
+    try:
+        with open_fits(str(path)) as stream:
+            hdus = read_hdus(stream)
+    except (OSError, ValueError, EOFError):
+        return False
+    tables = [h for h in hdus if h.get("XTENSION") in ("BINTABLE", "TABLE") and not h.compressed]
+    return bool(tables) and not any(h.shape for h in hdus)
 
 
 def read_hdus(stream: BinaryIO | gzip.GzipFile, last: int | None = None) -> list[Hdu]:

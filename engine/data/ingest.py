@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,8 +80,10 @@ class Ingested:
     def text(self) -> str:
         """The report for people, and what to do next."""
         lines = [line[:1].upper() + line[1:] + "." for line in self.details.lines()]
-        following = "Nothing was written" if self.survey is None else f"Next: python -m engine embed {self.survey.path}"
-        return "\n".join([*lines, following])
+        if self.survey is None:
+            return "\n".join([*lines, "Nothing was written"])
+        following = (self.details.following or "embed SURVEY").replace("SURVEY", shlex.quote(str(self.survey.path)))
+        return "\n".join([*lines, f"Next: python -m engine {following}"])
 
 
 def ingest(
@@ -137,10 +140,12 @@ def ingest(
         _require_place(path)
     beside = None if catalogue is not None or not source.exists() else _catalogue_beside(source)
     catalogue = catalogue or beside
-    if catalogue is None and id_column is not None:
-        raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
     table = None if catalogue is None else catalogues.read(catalogue)
-    found = look(source, Asked(bands, dataset, table, size), progress=progress)
+    found = look(source, Asked(bands, dataset, table, size, id_column), progress=progress)
+    if beside is not None and found.kind == "table" and beside.resolve() == found.root:
+        beside = catalogue = table = None  # it is the survey itself
+    if catalogue is None and id_column is not None and found.kind != "table":
+        raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
     if beside is not None:
         found = dataclasses.replace(found, notes=(*found.notes, f"used {beside}, which lies beside the images"))
     match = None
@@ -158,6 +163,8 @@ def ingest(
 
 def samples(draft: Draft, count: int = 10, *, side: int = SIDE) -> list[tuple[str, bytes]]:
     """A few objects to look at, evenly spread: ids and JPEG thumbnails; empty for what cannot be read."""
+    if not draft.bands:
+        return []
     rows = _spread(draft.objects.num_rows, count)
     pixels, readable, _ = read_batch(draft.cutouts, rows, side)
     calibration = Calibration.of(draft.header["pixels"], len(draft.bands))
@@ -228,6 +235,7 @@ def _report(source: Path, found: Found, draft: Draft, notes: list[str]) -> Repor
         ],
         rejected=[dataclasses.asdict(r) for r in found.rejected],
         notes=[*found.notes, *notes],
+        following=found.following,
     )
 
 
@@ -291,6 +299,8 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
     pixels = dict(draft.header["pixels"])
     if draft.objects.num_rows == 0:
         raise UserError(f"{found.root} holds no object", "check that the source holds readable images")
+    if not found.bands:
+        return pixels, []
     rows = _spread(draft.objects.num_rows, SAMPLE)
     progress(0, len(rows), "measuring levels")
     cutouts = draft.cutouts.read(rows)
@@ -303,7 +313,7 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
             "check that the files are whole",
         )
     notes = [f"{len(bad)} of a sample of {len(rows):,} cutouts cannot be read (such as {bad[0]})"] if bad else []
-    if found.kind == "fits":
+    if found.kind in ("fits", "mosaic"):
         from engine.data.fits import zeros_are_holes
 
         if zeros_are_holes(good):

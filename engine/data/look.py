@@ -1,7 +1,7 @@
 """A look at a source: which kind it is, and what it holds; nothing is written, and of the pixels little is read.
 
 Each kind of source is a module that has a ``look(place, asked, progress)`` of its own; here is decided which of them is
-asked. A folder is of the kind that most of its files are.
+asked. A folder is of the kind that most of its objects seem to be: a file that may hold many counts as `MANY`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import dataclasses
 from importlib import import_module
 from pathlib import Path
 
+from engine.data.catalogue import CATALOGUES, is_hats
 from engine.data.cutouts import SOURCES
+from engine.data.cutting import is_mosaic
+from engine.data.hdus import holds_tables_only
 from engine.data.references import (
     ARRAYS,
     CONTAINERS,
@@ -21,11 +24,17 @@ from engine.data.references import (
     Asked,
     Found,
     Place,
+    is_store,
     kind_of,
     walk,
 )
 from engine.errors import UserError
 from engine.jobs import Progress, silent
+
+#: Files that one file which may hold many objects counts for.
+MANY = 50
+#: Endings of tables in a folder; text files and XML may be anything.
+TABLES = (".csv", ".tsv", ".ecsv", ".parquet", ".pq", ".vot", ".votable", ".fits", ".fit", ".fits.gz")
 
 
 def look(source: str | Path, asked: Asked = NOTHING, *, progress: Progress = silent) -> Found:
@@ -44,46 +53,89 @@ def look(source: str | Path, asked: Asked = NOTHING, *, progress: Progress = sil
     UserError
         If there is nothing there that can be read.
     """
-    kind, place, notes = _contents(Path(source))
+    kind, place, notes = _contents(Path(source), boxes=asked.size is not None)
+    if kind == "fits" and is_mosaic(place, asked):
+        kind = "mosaic"
     module = import_module(SOURCES[kind].split(":")[0])
     found = module.look(place, asked, progress)
     return dataclasses.replace(found, notes=(*notes, *found.notes))
 
 
-def _contents(source: Path) -> tuple[str, Place, list[str]]:
-    """Kind and place of a source, and notes about what was passed over."""
+def _contents(source: Path, *, boxes: bool = False) -> tuple[str, Place, list[str]]:
+    """Kind and place of a source, and notes about what was passed over; FITS if boxes are wanted and there is any."""
     if not source.exists():
         raise UserError(f"there is no folder or file {source}", "check the path")
     if source.is_file():
-        kind = kind_of(source.name)
-        if kind is None or kind == "images":
-            raise UserError(
-                f"{source} is not a file that holds many cutouts",
-                "give the folder of the images, or a FITS, HDF5, .npz or .npy file",
-            )
-        return kind, Place(source.resolve()), []
+        return _of_file(source.resolve()), Place(source.resolve()), []
     if (source / "survey.toml").is_file():
         raise UserError(f"{source} is a survey already", "open it, or give the folder that holds the cutouts")
     source = source.resolve()
-    names = [n for n in walk(source) if kind_of(n) is not None]
-    by_kind = {kind: [n for n in names if kind_of(n) == kind and not _is_catalogue(n, kind)] for kind in SOURCES}
-    kind = max(by_kind, key=lambda k: len(by_kind[k]))
+    if is_store(source):
+        return "zarr", Place(source), []
+    if is_hats(source):
+        return "table", Place(source), []
+    found = list(walk(source))
+    by_kind: dict[str, list[str]] = {kind: [] for kind in SOURCES}
+    for name in found:
+        kind = kind_of(name)
+        if kind is not None and not _is_catalogue(name, kind):
+            by_kind[kind].append(name)
+    kind = max(by_kind, key=lambda k: len(by_kind[k]) * (MANY if k in CONTAINERS else 1))
+    kind = "fits" if boxes and by_kind["fits"] else kind
     chosen = by_kind[kind]
-    if not chosen:
-        raise UserError(
-            f"{source} holds no images",
-            f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
-            f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .fits)",
-        )
+    if not chosen or (kind == "fits" and len(chosen) == 1 and _of_file(source / chosen[0]) == "table"):
+        return "table", Place(source / _only_table(source, found)), []
     others = {k: n for k, n in by_kind.items() if k != kind and n}
     notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
     if kind in CONTAINERS:
-        if len(chosen) > 1:
-            raise UserError(f"{source} holds {len(chosen)} {kind} files", f"give one of them: {', '.join(chosen[:5])}")
-        return kind, Place(source / chosen[0]), notes
+        one = len(chosen) == 1
+        return kind, Place(source / chosen[0]) if one else Place(source, tuple(n.rstrip("/") for n in chosen)), notes
     if all(n.startswith("images/") for n in chosen):  # the folder of a data set: images/ and a catalogue beside it
         return kind, Place(source / "images", tuple(n.removeprefix("images/") for n in chosen)), notes
     return kind, Place(source, tuple(chosen)), notes
+
+
+def _of_file(source: Path) -> str:
+    """Kind of a source that is one file.
+
+    Raises
+    ------
+    UserError
+        If it is none.
+    """
+    kind = kind_of(source.name)
+    if kind == "fits" and source.name.lower().endswith(CATALOGUES) and holds_tables_only(source):
+        return "table"
+    if kind is None and source.name.lower().endswith(CATALOGUES):
+        return "table"
+    if kind is None or kind == "images":
+        raise UserError(
+            f"{source} is not a file that holds many cutouts",
+            "give the folder of the images, a FITS, HDF5, .npz or .npy file, or a catalogue",
+        )
+    return kind
+
+
+def _only_table(source: Path, names: list[str]) -> str:
+    """The one table of a folder without images.
+
+    Raises
+    ------
+    UserError
+        If there is none, or several.
+    """
+    tables = [n for n in names if n.lower().endswith(TABLES)]
+    if len(tables) == 1:
+        return tables[0]
+    if tables:
+        raise UserError(
+            f"{source} holds no images and {len(tables):,} tables", f"give one of them: {', '.join(tables[:5])}"
+        )
+    raise UserError(
+        f"{source} holds no images",
+        f"give a folder of cutouts ({', '.join((*IMAGES, *FITS[:1]))}), "
+        f"or a file of them ({', '.join((*HDF5[:2], *ARRAYS))}, .zarr, .fits), or a catalogue",
+    )
 
 
 def _is_catalogue(name: str, kind: str) -> bool:

@@ -248,8 +248,11 @@ def _bands_array(arrays: NamedArrays, images: str) -> tuple[str, ...] | None:
         If objects have different ones.
     """
     for name, (shape, dtype) in arrays.shapes.items():
-        if _short(name) not in BANDS_NAMES or dtype.kind not in "USO" or len(shape) not in (1, 2) or min(shape) == 0:
+        if _short(name) not in BANDS_NAMES or dtype.kind not in "USO" or len(shape) > 2 or 0 in shape:
             continue
+        if len(shape) == 0:
+            told = split_names(_whole(arrays, name)[()])
+            return None if told is None else tuple(told)
         if len(shape) == 1:
             if shape == arrays.shapes[images][0][:1] and shape[0] > MOST_BANDS:  # a column of the catalogue
                 continue
@@ -304,7 +307,7 @@ def _whole(arrays: NamedArrays, name: str) -> np.ndarray:
     if np.prod(shape, dtype=np.float64) * max(1, dtype.itemsize) > MOST_BYTES:
         raise UserError(f"{arrays.place} claims too much for its array {name!r}", "check that the file is whole")
     try:
-        return np.asarray(arrays.read(name))
+        return np.asarray(arrays.read(name) if shape else arrays.read(name, ()))
     except UserError:
         raise
     except Exception as error:  # HDF5, Zarr and its codecs, zip: each raises its own on what is damaged

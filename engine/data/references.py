@@ -17,14 +17,16 @@ import pyarrow as pa
 from engine.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz")
+FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 ARRAYS = (".npz", ".npy")
 #: kind of source → how its files' names end.
-ENDINGS = {"images": IMAGES, "fits": FITS, "hdf5": HDF5, "npz": ARRAYS}
+ENDINGS = {"images": IMAGES, "fits": FITS, "hdf5": HDF5, "npz": ARRAYS, "zarr": (".zarr/", ".zarr")}
 
 #: Kinds of which one file holds many objects.
-CONTAINERS = ("hdf5", "npz")
+CONTAINERS = ("hdf5", "npz", "zarr")
+#: Files of which one shows that a folder is a Zarr store: versions 3 and 2.
+STORE = ("zarr.json", ".zgroup", ".zarray")
 
 #: Objects with a file of each sort of trouble that a message names, before "and n more".
 SHOWN = 3
@@ -68,12 +70,15 @@ class Asked:
         The catalogue: a mosaic is cut at its positions.
     size : int, optional
         Side of the boxes cut from a mosaic, pixels.
+    id_column : str, optional
+        Column of a catalogue without pixels that holds the ids.
     """
 
     bands: Sequence[str] | None = None
     dataset: str | None = None
     table: pa.Table | None = None
     size: int | None = None
+    id_column: str | None = None
 
 
 #: What is asked when nobody says anything.
@@ -109,6 +114,8 @@ class Found:
         What a person should know: files passed over, bands guessed.
     files : int
         Files looked at.
+    following : str
+        What to do with the survey first, a command in which SURVEY stands for it; empty if that is to embed it.
     """
 
     kind: str
@@ -126,11 +133,14 @@ class Found:
     rows: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     files: int = 1
+    following: str = ""
 
 
 def kind_of(name: str) -> str | None:
-    """Kind of source a file's name stands for, None if none."""
+    """Kind of source a file's name stands for, None if none; that of a folder ends with a slash: a store."""
     low = name.lower()
+    if low.endswith("/"):
+        return "zarr"
     return next((kind for kind, endings in ENDINGS.items() if low.endswith(endings)), None)
 
 
@@ -151,11 +161,22 @@ def names_to_ids(names: list[str]) -> list[str]:
     return paths if len(set(paths)) == len(paths) else list(names)
 
 
+def is_store(path: str | Path) -> bool:
+    """Whether a folder is a Zarr store."""
+    return any(os.path.isfile(os.path.join(path, name)) for name in STORE)
+
+
 def walk(root: Path) -> Iterator[str]:
-    """Names of the files below `root`, relative to it, sorted; hidden ones and surveys are passed over."""
+    """Names of the files below `root`, relative to it, sorted; hidden ones and surveys are passed over.
+
+    A Zarr store is one name, with a slash at its end; what is inside is its own affair.
+    """
     for folder, inner, names in os.walk(root):
-        inner[:] = sorted(d for d in inner if not d.startswith(".") and not d.endswith(".survey"))
         prefix = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        inner[:] = sorted(d for d in inner if not d.startswith(".") and not d.endswith(".survey"))
+        stores = [d for d in inner if is_store(os.path.join(folder, d))]
+        yield from ((prefix + d + "/").removeprefix("./") for d in stores)
+        inner[:] = [d for d in inner if d not in stores]
         for name in sorted(names):
             if not name.startswith("."):
                 yield (prefix + name).removeprefix("./")

@@ -46,6 +46,8 @@ class Report:
         Of the survey's table.
     rejected : list of {file, reason}
     notes : list of str
+    following : str
+        See `engine.data.references.Found`.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Report:
     columns: list[dict] = dataclasses.field(default_factory=list)
     rejected: list[dict] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
+    following: str = ""
 
     def document(self) -> dict:
         """The report as a JSON document."""
@@ -78,11 +81,10 @@ class Report:
     def lines(self) -> list[str]:
         """The report for people, a sentence a line."""
         small, large = ("×".join(map(str, s)) for s in (self.smallest, self.largest))
-        size = small if small == large else f"{small} to {large}"
-        said = [
-            f"{self.objects:,} objects in {len(self.bands)} band{'s' * (len(self.bands) != 1)} "
-            f"({' '.join(self.bands)}), {size} pixels, {self.positions:,} with a position"
-        ]
+        size = f"{small} pixels" if small == large else f"{small} to {large} pixels"
+        bands = f" in {len(self.bands)} band{'s' * (len(self.bands) != 1)} ({' '.join(self.bands)}), {size}"
+        what = bands if self.bands else " without pixels"
+        said = [f"{self.objects:,} objects{what}, {self.positions:,} with a position"]
         if self.catalogue is not None:
             how = f"by {self.id_column}" if self.id_column else "by position"
             if self.matched_by_position and self.id_column:

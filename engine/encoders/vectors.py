@@ -207,6 +207,8 @@ def _joined(survey: Survey, given: Given, id_column: str | None, path: Path) -> 
             )
         return np.arange(count), None, 0, 0
     ids = survey.ids.to_pylist()
+    if id_column is None and count == len(survey) and _row_by_row(survey, ids, path):
+        return np.arange(count), None, 0, 0
     best: crossmatch.Match | None = None
     for least, columns in _candidates(given.ids, ids, id_column, path):
         for column in columns:
@@ -221,6 +223,12 @@ def _joined(survey: Survey, given: Given, id_column: str | None, path: Path) -> 
         + ", ".join(f"{c} {v!r}" for c, v in list(shown.items())[:5]),
         "name the column of ids with --id-column",
     )
+
+
+def _row_by_row(survey: Survey, ids: list[str], path: Path) -> bool:
+    """Whether the survey was made of this very table, which has no ids: its objects are called by their row."""
+    source = survey.header.get("provenance", {}).get("source")
+    return not survey.bands and ids[0] == "0" and ids[-1] == str(len(ids) - 1) and Path(source or "").name == path.name
 
 
 def _candidates(table: pa.Table, ids: list[str], id_column: str | None, path: Path) -> list[tuple[int, list[str]]]:

@@ -30,7 +30,7 @@ from safetensors.torch import load_file, save
 
 from engine import device as devices
 from engine import files
-from engine.data.cutouts import read_batch
+from engine.data.cutouts import read_batch, require_pixels
 from engine.data.stretch import Calibration
 from engine.encoders import CARD, UNSTATED, check_bands, load
 from engine.encoders.tuned import Tunable, require_tunable
@@ -163,6 +163,7 @@ def finetune(
     from engine.survey import check_name
 
     started = time.monotonic()
+    require_pixels(survey)
     place = devices.choose(device)
     known = (
         truth.of_column(survey, check_name(target), column, kind=kind) if column else truth.of_labels(survey, target)

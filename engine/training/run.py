@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from engine import device as devices
+from engine.data.cutouts import require_pixels
 from engine.device import has_bfloat16
 from engine.encoders import ENCODERS, UNSTATED
 from engine.encoders.backbones import make, restore
@@ -122,6 +123,7 @@ def train(
     """
     from engine.survey import check_name
 
+    require_pixels(survey)
     kind = method_named(method)
     folder = survey.path / "models" / check_name(name or method)
     if folder.name in ENCODERS:
