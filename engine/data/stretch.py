@@ -163,6 +163,9 @@ def to_rgb(pixels, calibration, *, science, stretch=DEFAULT, bands=None, scale=1
     UserError
         If the stretch names a band that is not there.
     """
+    if pixels.shape[1] == 0:  # a survey without pixels
+        nothing = (len(pixels), *pixels.shape[2:], 3)
+        return pixels.new_zeros(nothing).byte() if isinstance(pixels, torch.Tensor) else np.zeros(nothing, np.uint8)
     way = _Way.of(calibration, science, stretch, bands, scale, pixels.shape[1])
     if isinstance(pixels, torch.Tensor):
         found = None if limits is None else torch.as_tensor(limits, device=pixels.device)

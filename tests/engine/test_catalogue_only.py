@@ -14,6 +14,7 @@ from engine import Survey, UserError
 from engine.cli import main
 from engine.data.cutouts import Unreadable, read_batch
 from engine.data.ingest import ingest
+from engine.data.stretch import Calibration, to_rgb
 from engine.doctor import diagnose
 
 
@@ -125,6 +126,7 @@ def test_a_batch_of_no_pixels_is_empty(tmp_path):
     survey = Survey.ingest(tmp_path / "cat.csv", tmp_path / "x.survey")
     pixels, readable, problems = read_batch(survey.cutouts, np.arange(5), 8)
     assert pixels.shape == (5, 0, 8, 8) and not readable.any() and len(problems) == 5
+    assert to_rgb(pixels, Calibration.of(survey.header["pixels"], 0), science=True).shape == (5, 8, 8, 3)
 
 
 @pytest.mark.parametrize("name", ["decals_zoobot_pca2_50k.parquet", "gaia_bright_120k.parquet", "lens_candidates.csv"])
