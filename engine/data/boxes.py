@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from concurrent.futures import Future
 from typing import Protocol
@@ -76,6 +77,7 @@ class Compressed:
             self._file = fits.open(path, memmap=False, ignore_missing_end=True)
             self._section = self._file[hdu.index].section
             self._tile = self._file[hdu.index].tile_shape[-2:]
+        weakref.finalize(self, self._file.close)
         height, width = hdu.shape[-2:]
         self.shape = (hdu.shape[0] if len(hdu.shape) == 3 else 1, height, width)
         self._lock, self._unpacked, self._whole = threading.Lock(), 0, None

@@ -25,6 +25,8 @@ SIDE = 64
 LARGE, EXAMPLES = 512, 16
 #: An image shows one object if that is as near to its middle, as a share of its side.
 CENTRAL = 0.1
+#: Pixels by which the inverse of a WCS may miss a whole number.
+WHOLE = 1e-6
 
 
 def is_mosaic(source: Place, asked: Asked) -> bool:
@@ -150,8 +152,8 @@ def _boxes(tiling: Tiling, placed: Placed, rows: np.ndarray, side: int) -> tuple
 
 
 def _corner(pixel: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """First pixel of the box of a side around each pixel; halves go up."""
-    return np.floor(np.nan_to_num(pixel) - (side - 1) / 2 + 0.5).astype(np.int64)
+    """First pixel of the box of a side around each pixel. What is a whole pixel but for the last digits counts as one."""
+    return np.ceil(np.nan_to_num(pixel) - side / 2 - WHOLE).astype(np.int64)
 
 
 def _of_scales(tiles: tuple[Tile, ...], sides: np.ndarray, side: int) -> list[str]:

@@ -29,6 +29,7 @@ WCS_CARD = re.compile(
     r"^(WCSAXES|NAXIS|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|NAXIS)\d|(CD|PC)\d_\d|P[VS]\d_\d+|LONPOLE|LATPOLE"
     r"|RADESYS|RADECSYS|EQUINOX|EPOCH|[AB]P?_(ORDER|DMAX|\d_\d)|WAT\d_\d{3})$"
 )
+NUMBER = re.compile(r"^(CRVAL|CRPIX|CDELT|CD|PC)\d")
 #: Points on each edge, and on each side of the inner lattice, on which the outline of an image is measured.
 OUTLINE = 17
 #: Radius beyond which an image is taken to cover the sky, deg: no single tangent plane reaches as far.
@@ -79,7 +80,7 @@ class Grid:
         x, y = (self.width - 1) / 2, (self.height - 1) / 2
         east, west, north, south = self.vectors(np.array([x + 0.5, x - 0.5, x, x]), np.array([y, y, y + 0.5, y - 0.5]))
         area = float(np.linalg.norm(np.cross(east - west, north - south)))
-        if not np.isfinite(area) or area == 0:
+        if not np.isfinite(area):  # the middle of an image of the whole sky may be off it
             from astropy.wcs.utils import proj_plane_pixel_area
 
             area = float(proj_plane_pixel_area(self.wcs)) * np.radians(1) ** 2
@@ -188,6 +189,8 @@ def celestial(hdu: Hdu) -> WCS | None:
     if "CRVAL1" not in hdu.cards or "CTYPE1" not in hdu.cards:
         return None
     cards = {key: text for key, text in hdu.cards.items() if WCS_CARD.match(key)}
+    if any(NUMBER.match(key) and isinstance(hdu.get(key, ""), str) for key in cards):
+        return None  # the library would take it for zero
     for key in ("CTYPE1", "CTYPE2"):
         kind = str(hdu.get(key, "")).strip()
         if "A_ORDER" in cards and kind.endswith("-TAN"):  # astropy obeys these coefficients, too, and says so on stderr
@@ -234,8 +237,8 @@ def rescaled(wcs: WCS, factor: float, size: int) -> WCS:
     wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / factor + 0.5
     if wcs.wcs.has_cd():
         wcs.wcs.cd = wcs.wcs.cd * factor
-    else:
-        wcs.wcs.cdelt = wcs.wcs.cdelt * factor
+    else:  # the matrix, not CDELT: TPV's terms come between the two in wcslib
+        wcs.wcs.pc = wcs.wcs.pc * factor
     if wcs.sip is not None:
         sip = wcs.sip
         wcs.sip = Sip(bend(sip.a), bend(sip.b), bend(sip.ap), bend(sip.bp), (sip.crpix - 0.5) / factor + 0.5)

@@ -4,9 +4,9 @@ An object is cut, in each band, from the image on which it is farthest from the 
 other pixels). The side s counts pixels of the finest band; a box of another scale covers the same angle, s · finest / scale
 pixels, and is resampled to s. With x the object's 0-based pixel,
 
-    x₀ = ⌊x − (s − 1)/2 + ½⌋,    the box is the pixels x₀ … x₀ + s − 1
+    x₀ = ⌈x − s/2⌉,    the box is the pixels x₀ … x₀ + s − 1
 
-so that the object lies within half a pixel of the box's middle, and no pixel is interpolated where scales are equal. What
+(as in `astropy.nddata.Cutout2D`), so that the object lies within half a pixel of the box's middle, and no pixel is interpolated where scales are equal. What
 is beyond the edge of the image is NaN. Corners are kept with the objects: reading needs no WCS.
 
 References, for each band: ``pixels_file_BAND`` (none where the object is on no image of the band), ``pixels_index_BAND`` (HDU),
