@@ -141,7 +141,9 @@ def _below(group: zarr.Group, folder: Path, prefix: str) -> Iterator[tuple[str, 
     """Arrays of a group, found on the disk: a store that was consolidated may list others than there are."""
     import zarr
 
-    for name in sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and is_store(entry.path)):
+    for name in sorted(
+        entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False) and is_store(entry.path)
+    ):
         item = group[name]
         if isinstance(item, zarr.Group):
             yield from _below(item, folder / name, f"{prefix}{name}/")
