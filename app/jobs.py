@@ -111,7 +111,10 @@ class Jobs:
 
     def start(self, title: str, command: str, *options: str) -> Job:
         """Queue ``python -m engine COMMAND SURVEY OPTIONS``; one that waits or runs already is returned instead."""
-        arguments = (command, str(self.survey), *options)
+        return self.queue(title, command, str(self.survey), *options)
+
+    def queue(self, title: str, *arguments: str) -> Job:
+        """Queue ``python -m engine ARGUMENTS``; one that waits or runs already is returned instead."""
         with self._lock:
             for job in self._jobs.values():
                 if job.arguments == arguments and not job.over:
@@ -147,7 +150,7 @@ class Jobs:
             process = self._process if number == self._running else None
         if process is not None:
             patience = PATIENT.get(job.arguments[0], PATIENCE)
-            threading.Thread(target=_end, args=(process, patience), daemon=True).start()
+            threading.Thread(target=end, args=(process, patience), daemon=True).start()
         self._on_change()
 
     def stop(self) -> None:
@@ -157,7 +160,7 @@ class Jobs:
             job = self._jobs.get(self._running) if self._running is not None else None
             self._jobs = {n: j if j.over else replace(j, state="cancelled") for n, j in self._jobs.items()}
         if process is not None:
-            _end(process, PATIENT.get(job.arguments[0], PATIENCE) if job is not None else PATIENCE)
+            end(process, PATIENT.get(job.arguments[0], PATIENCE) if job is not None else PATIENCE)
 
     # -- the jobs' thread ----------------------------------------------------------------------------------------------
 
@@ -198,7 +201,7 @@ class Jobs:
             self._process = None
             job = self._jobs[job.number]
             state = "cancelled" if job.state == "cancelled" else "done" if status == 0 else "failed"
-            message = "" if state != "failed" else _last_words(words, status)
+            message = "" if state != "failed" else last_words(words, status)
             job = self._jobs[job.number] = replace(
                 job, state=state, message=message, seconds=time.monotonic() - started
             )
@@ -233,7 +236,7 @@ def parse_progress(line: str) -> dict | None:
         return None
 
 
-def _last_words(words: Sequence[str], status: int) -> str:
+def last_words(words: Sequence[str], status: int) -> str:
     """What a command said last: a problem and its remedy, or the last line of a trace."""
     spoken = [w.strip() for w in words if w.strip()]
     if not spoken:
@@ -245,7 +248,7 @@ def _last_words(words: Sequence[str], status: int) -> str:
         return spoken[-1]
 
 
-def _end(process: subprocess.Popen, patience: float = PATIENCE) -> None:
+def end(process: subprocess.Popen, patience: float = PATIENCE) -> None:
     """Ask a process group to stop; end it if it does not within `patience` seconds."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:

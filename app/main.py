@@ -34,10 +34,18 @@ RAIL, GALLERY, NARROW = 248, 432, 1080
 
 
 class Session:
-    """One browser page on a survey."""
+    """One browser page on a survey.
 
-    def __init__(self, store: Store):
+    Parameters
+    ----------
+    store : Store
+    others : bool
+        Whether the page leads to other surveys.
+    """
+
+    def __init__(self, store: Store, *, others: bool = False):
         self.store = store
+        self.others = others
         self.state = State(target=first_target(store), layout=first_layout(store))
         self._work = Background(pn.state.curdoc)
         self._restore()
@@ -102,7 +110,8 @@ class Session:
     def _header(self) -> list:
         survey = self.store.survey
         name = pn.pane.HTML(
-            f"<div class='name' title='{_escaped(str(survey.path))}'><b>{_escaped(survey.name)}</b>"
+            f"<div class='name' title='{_escaped(str(survey.path))}'>{_OTHERS if self.others else ''}"
+            f"<b>{_escaped(survey.name)}</b>"
             f"<span>{self.store.n:,} objects</span></div>",
             margin=(0, 8, 0, 0),
             align="center",
@@ -299,9 +308,15 @@ _FIELD = {
     "& .MuiSvgIcon-root": {"color": "var(--muted) !important"},
 }
 
+#: The way to the page on surveys.
+_OTHERS = "<a href='?new=1' title='Other surveys, or a new one' aria-label='Surveys'>Surveys</a>"
+
 _NAME = """
 .name { display: flex; align-items: baseline; gap: 10px; font: 13px/1.3 var(--font); white-space: nowrap; color: var(--text); }
 .name b { font-size: 15px; font-weight: 600; max-width: 300px; overflow: hidden; text-overflow: ellipsis; }
+.name a { color: var(--accent); text-decoration: none; padding: 2px 6px; margin-left: -6px; border-radius: 4px; }
+.name a:hover { background: var(--raised); }
+.name a:focus-visible { outline: 2px solid var(--accent); }
 .name span { color: var(--muted); font-variant-numeric: tabular-nums; }
 """
 

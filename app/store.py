@@ -241,3 +241,9 @@ def get_store(path: str | Path) -> Store:
         if key not in _stores:
             _stores[key] = Store(path)
         return _stores[key]
+
+
+def stores() -> list[Store]:
+    """Every store of this process."""
+    with _opening:
+        return list(_stores.values())
