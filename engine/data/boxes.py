@@ -11,6 +11,7 @@ Any number of threads may read; a process that was forked opens its own files, s
 from __future__ import annotations
 
 import os
+import re
 import threading
 import weakref
 from collections import OrderedDict
@@ -22,9 +23,12 @@ import numpy as np
 from engine.data.hdus import TYPES, Hdu, mapped, open_fits, quietly, read_hdus, scaled
 
 #: Images that are open at once, at most: a process may often have 1024 files, and others want some.
-OPEN = 128
+OPEN = 256
 #: Bytes of unpacked images that are kept.
 KEPT = 1 << 30
+
+#: Cards without which no box can be read; the others need not be kept.
+_CARDS = re.compile(r"^(BITPIX|Z?NAXIS\d?|BSCALE|BZERO|BLANK|ZIMAGE|XTENSION)$")
 
 Key = tuple[str, int]
 Stamp = tuple[int, int, int]
@@ -37,7 +41,10 @@ class Closed(Exception):
 class Image(Protocol):
     """An image that gives boxes."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Planes, height and width."""
+        ...
 
     @property
     def kept(self) -> int:
@@ -80,8 +87,8 @@ class Compressed:
         weakref.finalize(self, self._file.close)
         height, width = hdu.shape[-2:]
         self.shape = (hdu.shape[0] if len(hdu.shape) == 3 else 1, height, width)
-        self._lock, self._unpacked, self._whole = threading.Lock(), 0, None
-        self._closed = False
+        self._lock, self._unpacked, self._closed = threading.Lock(), 0, False
+        self._whole: np.ndarray | None = None
 
     @property
     def kept(self) -> int:
@@ -122,6 +129,8 @@ class Boxes:
     def _start(self) -> None:
         self._process, self._lock = os.getpid(), threading.Lock()
         self._images: OrderedDict[Key, tuple[Stamp, Future[Image]]] = OrderedDict()
+        self._headers: dict[Key, tuple[Stamp, Hdu]] = {}
+        self._kept: dict[Key, int] = {}  # bytes of those that keep any
 
     def read(self, path: str, index: int, plane: int, corners: np.ndarray, side: int) -> np.ndarray:
         """Read boxes of an image.
@@ -163,13 +172,13 @@ class Boxes:
                 except Closed:
                     image = self._image(path, index)
             box[low - y : high - y, left - x : right - x] = part
-        self._make_room()
+        self._make_room((path, index), image.kept)
         return found
 
     def close(self) -> None:
         """Close all files."""
         with self._lock:
-            held, self._images = self._images, OrderedDict()
+            held, self._images, self._kept = self._images, OrderedDict(), {}
         _close(image for _, image in held.values())
 
     def _image(self, path: str, index: int) -> Image:
@@ -182,6 +191,7 @@ class Boxes:
             stale = None
             if key in self._images and self._images[key][0] != stamp:
                 stale = self._images.pop(key)[1]
+                self._kept.pop(key, None)
             mine = key not in self._images
             future: Future[Image] = self._images.setdefault(key, (stamp, Future()))[1]
             self._images.move_to_end(key)
@@ -189,25 +199,40 @@ class Boxes:
             _close([stale])
         if mine:
             try:
-                future.set_result(_opened(path, index))
+                future.set_result(_opened(path, self._header(key, stamp)))
             except BaseException as error:
                 with self._lock:
                     self._images.pop(key, None)
                 future.set_exception(error)
         return future.result()
 
-    def _make_room(self) -> None:
-        """Close the images that were asked for longest ago."""
+    def _header(self, key: Key, stamp: Stamp) -> Hdu:
+        """What is needed of a header; read once, since a file of a large survey is opened many times."""
+        known = self._headers.get(key)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        path, index = key
+        with open_fits(path) as stream:
+            hdus = read_hdus(stream, index)
+        if index >= len(hdus) or not hdus[index].shape:
+            raise ValueError(f"HDU {index} holds no image")
+        hdu = hdus[index]
+        hdu = Hdu(index, {k: text for k, text in hdu.cards.items() if _CARDS.match(k)}, hdu.start, hdu.size)
+        self._headers[key] = stamp, hdu
+        return hdu
+
+    def _make_room(self, newest: Key, kept: int) -> None:
+        """Close the images that were asked for longest ago, if there are too many or too much is kept."""
         gone = []
         with self._lock:
-            done = {key: future for key, (_, future) in self._images.items() if future.done()}
-            kept = {key: future.result().kept for key, future in done.items() if future.exception() is None}
-            total = sum(kept.values())
-            for key in list(kept)[:-1]:
-                if total <= KEPT and len(self._images) <= OPEN:
+            if kept and newest in self._images:
+                self._kept[newest] = kept
+            while len(self._images) > OPEN or sum(self._kept.values()) > KEPT:
+                key = next(iter(self._images))
+                if key == newest or not self._images[key][1].done():
                     break
-                total -= kept[key]
                 gone.append(self._images.pop(key)[1])
+                self._kept.pop(key, None)
         _close(gone)
 
 
@@ -217,13 +242,9 @@ def _close(images) -> None:
             future.result().close()
 
 
-def _opened(path: str, index: int) -> Image:
-    with open_fits(path) as stream:
-        hdus = read_hdus(stream, index)
-        if index >= len(hdus) or not hdus[index].shape:
-            raise ValueError(f"HDU {index} holds no image")
-        hdu = hdus[index]
-        if path.lower().endswith(".gz"):
+def _opened(path: str, hdu: Hdu) -> Image:
+    if path.lower().endswith(".gz"):
+        with open_fits(path) as stream:
             return _unzipped(stream, hdu)
     return Compressed(path, hdu) if hdu.compressed else Plain(mapped(path, hdu), hdu)
 

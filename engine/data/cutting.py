@@ -93,7 +93,7 @@ def look(source: Place, asked: Asked = NOTHING, progress: Progress = silent) -> 
     tiling = find_tiles(source, asked.bands, progress)
     grids = list({id(tile.grid): tile.grid for tile in tiling.tiles}.values())
     placed = _place(tiling, grids, ra, dec, progress)
-    inside = (placed.image >= 0).any(axis=0)
+    inside = np.asarray((placed.image >= 0).any(axis=0))
     if not inside.any():
         raise _outside(source, tiling, grids, asked.table)
     rows, ids, notes = _identified(asked.table, np.flatnonzero(inside), asked.id_column)

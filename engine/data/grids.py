@@ -261,9 +261,8 @@ def _frame(wcs: WCS):
     from astropy.wcs.utils import wcs_to_celestial_frame
 
     frame = wcs_to_celestial_frame(wcs)
-    equinox = getattr(frame, "equinox", None)
-    same = frame.name == "icrs" or (frame.name == "fk5" and abs(equinox.jyear - 2000) < 1e-3)
-    return None if same else frame
+    j2000 = frame.name == "fk5" and abs(frame.equinox.jyear - 2000) < 1e-3
+    return None if frame.name == "icrs" or j2000 else frame
 
 
 # -- which image an object is cut from --------------------------------------------------------------------------------
