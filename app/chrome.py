@@ -36,7 +36,7 @@ KEYS = {
         "wheel": "zoom; drag moves, double click resets",
     },
     "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
-    "Page": {"T": "train, embed, compare", "?": "this list", "Esc": "close"},
+    "Page": {"X": "stretch of all pictures", "T": "train, embed, compare", "?": "this list", "Esc": "close"},
 }
 
 

@@ -76,7 +76,12 @@ class Gallery {
       this.scrollToCursor();
     });
     resize();
-    this.tools.append(this.order, this.turn, this.batch, this.verdicts, element("span", "space"), this.size);
+    this.stretch = button("stretch", "", "How pictures are drawn (x)", () => this.send("stretching"));
+    this.stretch.append(element("i", "ramp"), element("span", "", "Stretch"));
+    this.chip = button("chip", "", "As the survey is drawn by itself", () => this.send("unstretch"));
+    this.chip.append(element("span"), element("b", "", "✕"));
+    this.chip.hidden = true;
+    this.tools.append(this.order, this.turn, this.batch, this.verdicts, element("span", "space"), this.chip, this.stretch, this.size);
   }
 
   buildFooter() {
@@ -129,6 +134,30 @@ class Gallery {
     this.pictures.delete(row);
   }
 
+  // The same page under another stretch. A tile keeps its picture until the new one is decoded, and all change in one go.
+  async redraw(buffer) {
+    const frame = parse(buffer);
+    if (frame === null) return;
+    const { rows, number } = frame.header;
+    const shown = new Set(rows);
+    for (const row of [...this.pictures.keys()]) if (!shown.has(row)) this.forget(row); // drawn under the old one
+    const entries = rows.map((row) => {
+      const entry = { bitmap: this.pictures.get(row)?.bitmap ?? null, ready: null };
+      this.pictures.set(row, entry);
+      return entry;
+    });
+    const bitmaps = await Promise.all(frame.pictures.map((picture) => (picture.length
+      ? createImageBitmap(new Blob([picture], { type: "image/jpeg" })).catch(() => null) : null)));
+    rows.forEach((row, k) => {
+      if (this.pictures.get(row) !== entries[k]) { bitmaps[k]?.close(); return; } // a newer one has come meanwhile
+      if (entries[k].bitmap !== bitmaps[k]) entries[k].bitmap?.close();
+      entries[k].bitmap = bitmaps[k];
+      const tile = this.header ? this.tiles[this.header.rows.indexOf(row)] : undefined;
+      if (tile) this.picture(tile, bitmaps[k]);
+    });
+    this.root.dataset.redrawn = number;
+  }
+
   async show(buffer) {
     const frame = parse(buffer);
     if (frame === null) return;
@@ -170,11 +199,15 @@ class Gallery {
       const bitmap = this.pictures.get(row)?.bitmap;
       tile.root.dataset.row = row;
       tile.root.dataset.index = k;
-      tile.root.classList.toggle("unreadable", !bitmap);
-      if (bitmap) this.paint(tile.image, bitmap);
+      this.picture(tile, bitmap);
       tile.name.textContent = ids[k];
     });
     this.grid.scrollTop = 0;
+  }
+
+  picture(tile, bitmap) {
+    tile.root.classList.toggle("unreadable", !bitmap);
+    if (bitmap) this.paint(tile.image, bitmap);
   }
 
   // A canvas instead of an <img>: a picture decoded ahead is there in the same frame (100 object URLs cost 100 ms more).
@@ -285,6 +318,15 @@ class Gallery {
       }
     }
     this.tools.classList.toggle("idle", rows.length === 0 && tab === "selection");
+    this.drawStretch(this.header.stretch);
+    this.stretch.setAttribute("aria-pressed", this.header.stretching);
+  }
+
+  drawStretch(text) {
+    this.header.stretch = text;
+    this.chip.hidden = !text;
+    this.chip.firstChild.textContent = text;
+    this.chip.title = `Stretch: ${text}. Click for the survey's own`;
   }
 
   drawEmpty() {
@@ -500,6 +542,8 @@ class Gallery {
     else if (data.type === "saved") this.saved(data);
     else if (data.type === "undone") this.undone(data);
     else if (data.type === "ask") this.ask(data);
+    else if (data.type === "stretch") { if (this.header) this.drawStretch(data.text); }
+    else if (data.type === "stretching") this.stretch.setAttribute("aria-pressed", data.open);
   }
 
   theme(dark) { this.root.dataset.theme = dark ? "dark" : "light"; }
@@ -515,6 +559,7 @@ export function render({ model }) {
   const onKey = (event) => gallery.key(event);
   window.addEventListener("keydown", onKey, true); // before the document's listeners: an open question comes first
   model.on("frame", () => gallery.show(model.frame));
+  model.on("redrawn", () => gallery.redraw(model.redrawn));
   model.on("ahead", () => { const frame = parse(model.ahead); if (frame) gallery.keep(frame); });
   model.on("dark", () => gallery.theme(model.dark));
   model.on("msg:custom", (data) => gallery.message(data.data ?? data));

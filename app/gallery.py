@@ -21,9 +21,8 @@ from app.background import Background
 from app.frames import Component, pack, script, styles
 from app.labelling import Labelling
 from app.listing import PAGE, Listing
-from app.pictures import small_pictures
 from app.state import TABS, State
-from engine.data.stretch import DEFAULT
+from app.wording import stretch_in_words
 from engine.errors import UserError
 
 #: Pictures the browser is trusted to keep (about 3 kB each).
@@ -40,6 +39,7 @@ class GalleryGrid(Component):
     """The gallery's part in the browser."""
 
     ahead = param.Bytes(b"", doc="Pictures of the next page; see `app.frames.pack`.")
+    redrawn = param.Bytes(b"", doc="Pictures of this page under another stretch.")
 
     _esm = script("gallery.js")
     _stylesheets = [styles("gallery.css")]  # noqa: RUF012 (Panel's class attribute)
@@ -65,6 +65,7 @@ class GalleryView:
         self._ids: list[str] = []
         self._page = 0
         self._sequence = 0
+        self._redraws = 0
         self._sent: OrderedDict[int, None] = OrderedDict()
         self._batch = tabs.BATCHES[0]
         self._verdict = ""
@@ -94,7 +95,8 @@ class GalleryView:
         watch(self._cursor_changed, ["cursor"])
         watch(lambda event: self.grid.param.update(dark=event.new), ["dark"])
         watch(lambda event: self.grid.send("inspecting", open=event.new), ["inspecting"])
-        watch(lambda *_: self._restretch(), ["stretch", "stretch_gallery"])
+        watch(lambda *_: self._restretch(), ["stretch", "own_stretch"])
+        watch(lambda event: self.grid.send("stretching", open=event.new), ["stretching"])
         if self.background.document is not None:
             pn.state.on_session_destroyed(self.background.close)
 
@@ -144,21 +146,24 @@ class GalleryView:
             Where on the page the cursor goes, -1 for its end. If not given it stays when its object is on the page, and
             goes to the first otherwise.
         """
-        listing, thumbnails = self._listed.listing, self._thumbnails
+        listing, stretch = self._listed.listing, self.state.stretch
         page = min(max(page, 0), listing.pages - 1)
 
         def work():
             rows = listing.page(page)
             missing = [int(r) for r in rows if int(r) not in self._sent]
             likely = tabs.likely(self.store, self.state.target) if self.state.tab == "suggestions" else 0
-            return rows, self.store.ids(rows), dict(zip(missing, thumbnails(missing))), likely
+            return rows, self.store.ids(rows), dict(zip(missing, self.store.pictures(missing, stretch))), likely
 
         def done(found) -> None:
             self._page = page
             self._shown, self._ids, pictures, self._likely = found
             self._place_cursor(place)
             self._send_frame(pictures)
-            self._send_ahead(page + 1)
+            if self.state.stretch != stretch:  # changed while these were drawn
+                self._restretch()
+            else:
+                self._send_ahead(page + 1)
 
         self.background.run("page", work, done, self._page_failed)
 
@@ -168,13 +173,13 @@ class GalleryView:
         self._send_frame({})
 
     def _send_ahead(self, page: int) -> None:
-        listing, thumbnails = self._listed.listing, self._thumbnails
+        listing, stretch = self._listed.listing, self.state.stretch
         if page >= listing.pages:
             return
 
         def work():
             rows = [int(r) for r in listing.page(page) if int(r) not in self._sent]
-            return dict(zip(rows, thumbnails(rows)))
+            return dict(zip(rows, self.store.pictures(rows, stretch)))
 
         def done(pictures: dict[int, bytes]) -> None:
             if pictures:
@@ -183,16 +188,32 @@ class GalleryView:
 
         self.background.run("ahead", work, done)
 
-    @property
-    def _thumbnails(self):
-        stretch = self.state.stretch
-        if not self.state.stretch_gallery or stretch == DEFAULT:
-            return self.store.thumbnails
-        return lambda rows: small_pictures(self.store.survey, rows, stretch=stretch) if len(rows) else []
+    # -- the stretch ---------------------------------------------------------------------------------------------------
 
     def _restretch(self) -> None:
+        """Draw what is shown anew: the tiles stay where they are, and keep their pictures until the new ones are there."""
+        rows, stretch = self._shown, self.state.stretch
         self._sent.clear()
-        self.show_page(self._page)
+        self.background.cancel("ahead")
+        self.grid.send("stretch", text=self._stretched)
+
+        def done(pictures: list[bytes]) -> None:
+            self._redraws += 1
+            dropped = self._remember(dict(zip(rows.tolist(), pictures)))
+            header = {"rows": rows, "number": self._redraws, "drop": dropped}
+            self.grid.redrawn = pack(header, pictures)
+            self.state.drawn = stretch
+
+        def failed(error: UserError) -> None:
+            self.state.param.update(notice=("error", str(error)), drawn=stretch)
+
+        self.background.run("redraw", lambda: self.store.pictures(rows, stretch), done, failed)
+
+    @property
+    def _stretched(self) -> str:
+        """What the chip says; empty while the survey is drawn as it is by itself."""
+        state = self.state
+        return "" if state.stretch == state.own_stretch else stretch_in_words(state.stretch, state.own_stretch)
 
     def _remember(self, pictures: dict[int, bytes]) -> list[int]:
         """Note what the browser has now; the rows it may forget, never one that is shown or was just sent."""
@@ -257,6 +278,8 @@ class GalleryView:
             "waiting": self._listed.waiting,
             "pictured": list(pictures),
             "drop": dropped,
+            "stretch": self._stretched,
+            "stretching": self.state.stretching,
         }
         self.grid.frame = pack(header, list(pictures.values()))
 
@@ -349,6 +372,8 @@ class GalleryView:
             "confirm": lambda m: self._label_all(),
             "cancel": lambda m: setattr(self, "_asked", None),
             "similar": self._similar,
+            "stretching": lambda m: self.state.param.update(stretching=not self.state.stretching),
+            "unstretch": lambda m: self.state.param.update(stretch=self.state.own_stretch),
         }
 
     def _send_again(self) -> None:

@@ -21,6 +21,7 @@ from app.map import MapView
 from app.sidebar import OWN, JobList, Rail
 from app.state import RESTORED, State
 from app.store import Store
+from app.stretching import StretchView
 from app.theme import page_style, palette
 from app.training import TrainingView
 from app.wording import in_words
@@ -46,7 +47,8 @@ class Session:
     def __init__(self, store: Store, *, others: bool = False):
         self.store = store
         self.others = others
-        self.state = State(target=first_target(store), layout=first_layout(store))
+        own = store.stretch
+        self.state = State(target=first_target(store), layout=first_layout(store), stretch=own, own_stretch=own)
         self._work = Background(pn.state.curdoc)
         self._restore()
         self.chrome = Chrome(margin=(0, 8), align="center", width=28, height=28)
@@ -54,6 +56,7 @@ class Session:
         self.rail = Rail(self.state, store)
         self.gallery = GalleryView(self.state, store)
         self.inspector = InspectorView(self.state, store)
+        self.stretching = StretchView(self.state, store)
         self.training = TrainingView(self.state, store)
         self.running = JobList(store, small=True, margin=(0, 8), align="center")
         self.page = self._page()
@@ -83,7 +86,12 @@ class Session:
             },
         )
         centre = pn.Column(
-            self.map.panel(), drawer, sizing_mode="stretch_both", margin=0, styles={"position": "relative"}
+            self.map.panel(),
+            drawer,
+            self.stretching.panel(),
+            sizing_mode="stretch_both",
+            margin=0,
+            styles={"position": "relative"},
         )
         page = pmui.Page(
             header=self._header(),
@@ -195,6 +203,8 @@ class Session:
             self.state.ranking_version += 1
         elif kind == "layouts":
             self._new_layouts(detail)
+        elif kind == "pictures":
+            self._new_own_stretch()
         elif kind == "problem":
             self.state.notice = ("error", detail)
         elif kind == "jobs":
@@ -202,6 +212,13 @@ class Session:
             self._without_layout()
             if self.store.jobs.current is None:
                 self._rank()  # the job may have made the first representation
+
+    def _new_own_stretch(self) -> None:
+        """A command may have given the survey another stretch: who has looked at it as it was follows."""
+        before, now = self.state.own_stretch, self.store.stretch
+        if now != before:
+            followed = self.state.stretch in (before, now)
+            self.state.param.update(own_stretch=now, **({"stretch": now} if followed else {}))
 
     def _new_layouts(self, made: str) -> None:
         """A layout was made: show it to who asked for it, and where there was none."""
@@ -242,6 +259,10 @@ class Session:
             self.state.layout = first_layout(self.store)
         if not -1 <= self.state.cursor < self.store.n:
             self.state.cursor = -1
+        try:
+            self.state.stretch.require_bands(self.store.survey.bands)
+        except UserError:
+            self.state.stretch = self.state.own_stretch
         if self.state.kept:
             self._work.run(
                 "recall",

@@ -11,6 +11,7 @@ import numpy as np
 import param
 
 from engine.data.stretch import DEFAULT, Stretch
+from engine.errors import UserError
 
 #: Tabs of the gallery, in order.
 TABS = ("selection", "suggestions", "similar", "labelled")
@@ -30,6 +31,7 @@ RESTORED = {
     "kept": "selection",
     "dark": "dark",
     "page": "page",
+    "stretch_text": "stretch",
 }
 
 
@@ -62,7 +64,10 @@ class State(param.Parameterized):
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     dark = param.Boolean(True, doc="Dark theme.")
     stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How pictures are drawn.")
-    stretch_gallery = param.Boolean(False, doc="Whether the gallery is drawn with `stretch` too.")
+    own_stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How the survey is drawn by itself.")
+    stretch_text = param.String("", doc="`stretch` in words of its own, for the address; empty: the survey's own.")
+    drawn = param.ClassSelector(class_=Stretch, default=None, allow_None=True, doc="How the gallery is drawn by now.")
+    stretching = param.Boolean(False, doc="Whether the stretch's panel is open.")
     kept = param.String("", doc="Name under which the selection is kept for a reload; empty: nothing is selected.")
     layout_wanted = param.Event(doc="Somebody asks for a layout where there is none.")
     page: param.Selector = param.Selector(default="", objects=list(PAGES), doc="Which page is open over the map.")
@@ -74,6 +79,19 @@ class State(param.Parameterized):
 
     def __init__(self, **params):
         super().__init__(**{"user": person(), **params})
+        self.param.watch(lambda *_: self._tell_stretch(), ["stretch", "own_stretch"])
+        self.param.watch(lambda *_: self._take_stretch(), ["stretch_text"])
+
+    def _tell_stretch(self) -> None:
+        self.stretch_text = "" if self.stretch == self.own_stretch else self.stretch.text() or "curve=asinh"
+
+    def _take_stretch(self) -> None:
+        """An address that makes no sense leaves the stretch as it was."""
+        try:
+            self.stretch = Stretch.from_text(self.stretch_text) if self.stretch_text else self.own_stretch
+        except UserError as error:
+            self.notice = ("error", str(error))
+            self._tell_stretch()
 
     def select(self, rows: np.ndarray | None, **how) -> None:
         """Replace the selection and show it in the gallery."""

@@ -1,54 +1,88 @@
-"""Small pictures of objects: those the survey has stored, else rendered from the pixels and kept for a while."""
+"""Small pictures of objects: those the survey has stored, else drawn from the pixels and kept for a while."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 
-from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration, to_rgb
-from engine.data.thumbnails import SHARD, SIDE, encode
+from app.plates import Plates
+from engine.data.stretch import DEFAULT, Stretch
+from engine.data.thumbnails import SHARD
+from engine.errors import UserError
 from engine.survey import Survey
 
-#: Rendered pictures that are kept (about 3 kB each).
+log = logging.getLogger(__name__)
+
+#: Pictures drawn under the survey's own stretch that are kept (about 3 kB each).
 RENDERED = 4096
-#: Cutouts rendered at once.
-BATCH = 256
 
 
 class Thumbs:
-    """Thumbnails of a survey, stored or not."""
+    """Small pictures of a survey's objects, stored or not."""
 
     def __init__(self, survey: Survey):
         self._survey = survey
         self._lock = threading.Lock()
         self._rendered: OrderedDict[int, bytes] = OrderedDict()
-        self._stored = survey.thumbnails
+        self._plates = Plates(survey)
+        self.problem = ""
+        self._open()
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> list[bytes]:
-        """JPEG bytes of objects, in order; empty if unreadable."""
-        found = self._stored.read(rows)
-        missing = [int(r) for r, picture in zip(rows, found) if not picture and not self._stored.has(int(r) // SHARD)]
+    def _open(self) -> None:
+        self._stored = self._survey.thumbnails
+        try:
+            self.stretch = self._survey.stretch
+        except UserError as error:
+            log.warning("%s", error)
+            self.stretch, self.problem = DEFAULT, str(error)
+        self._as_stored = self._stored.stretch == self.stretch.text()
+
+    def read(self, rows: Sequence[int] | np.ndarray, stretch: Stretch | None = None) -> list[bytes]:
+        """JPEG bytes of objects, in order; empty if unreadable.
+
+        Parameters
+        ----------
+        rows : sequence of int
+        stretch : Stretch, optional
+            The survey's own if not given.
+
+        Raises
+        ------
+        UserError
+            If they have to be drawn, and the pixels are gone or the stretch names a band that is not there.
+        """
+        if stretch is not None and stretch != self.stretch:
+            return self._plates.draw(rows, stretch)
+        found = self._stored.read(rows) if self._as_stored else [b""] * len(rows)
+        missing = [
+            int(row)
+            for row, picture in zip(rows, found)
+            if not picture and not (self._as_stored and self._stored.has(int(row) // SHARD))
+        ]
         if missing:
-            self._render([r for r in missing if r not in self._rendered])
-            found = [p or self._rendered.get(int(r), b"") for r, p in zip(rows, found)]
+            self._render([row for row in missing if row not in self._rendered])
+            found = [p or self._rendered.get(int(row), b"") for row, p in zip(rows, found)]
         return found
 
     def reopen(self) -> None:
-        """Look again for stored ones: a command may have made them."""
-        self._stored = self._survey.thumbnails
+        """Look again for what is stored: a command may have made it, or another stretch."""
+        try:
+            self._survey.header = Survey.open(self._survey.path).header
+        except UserError as error:
+            log.warning("%s", error)
+        with self._lock:
+            before = self.stretch
+            self._open()
+            if self.stretch != before:
+                self._rendered.clear()
 
     def _render(self, rows: list[int]) -> None:
-        source, pixels = self._survey.cutouts, self._survey.header["pixels"]
-        for start in range(0, len(rows), BATCH):
-            part = np.asarray(rows[start : start + BATCH], np.int64)
-            cutouts, readable, _ = read_batch(source, part, SIDE)
-            pictures = to_rgb(cutouts, Calibration.of(pixels, len(source.bands)), science=source.science)
-            with self._lock:
-                for row, picture, good in zip(part, pictures, readable):
-                    self._rendered[int(row)] = encode(picture) if good else b""
-                while len(self._rendered) > RENDERED:
-                    self._rendered.popitem(last=False)
+        pictures = self._plates.draw(rows, self.stretch)
+        with self._lock:
+            self._rendered.update(zip(rows, pictures))
+            while len(self._rendered) > RENDERED:
+                self._rendered.popitem(last=False)

@@ -3,6 +3,21 @@
 from __future__ import annotations
 
 from app.jobs import Job
+from engine.data.stretch_settings import Stretch
+
+#: What a setting of a stretch is called before its value, and the unit behind it; nothing for what says itself.
+SETTINGS = {
+    "curve": ("", ""),
+    "limits": ("", ""),
+    "percent": ("", " %"),
+    "softness": ("softness ", " σ"),
+    "gain": ("gain ", "×"),
+    "black": ("black ", ""),
+    "white": ("white ", "×"),
+    "smooth": ("smooth ", " px"),
+    "bin": ("bin ", "×"),
+    "colour": ("", ""),
+}
 
 
 def in_words(job: Job) -> str:
@@ -19,6 +34,22 @@ def in_words(job: Job) -> str:
     elif job.state in ("waiting", "cancelled"):
         parts = [job.state]
     return " · ".join(p for p in parts if p)
+
+
+def stretch_in_words(stretch: Stretch, own: Stretch) -> str:
+    """What differs in a stretch from another: 'log · smooth 1.5 px · negative'."""
+    parts = []
+    if stretch.rgb != own.rgb:
+        parts.append("all bands" if stretch.rgb is None else " ".join(stretch.rgb))
+    for name, (before, unit) in SETTINGS.items():
+        value = getattr(stretch, name)
+        if value != getattr(own, name) and (name != "percent" or stretch.limits == "percentile"):
+            parts.append(f"{before}{value if isinstance(value, str) else format(value, '.3g')}{unit}")
+    if stretch.weights != own.weights:
+        parts.append("weights")
+    if stretch.invert != own.invert:
+        parts.append("negative" if stretch.invert else "positive")
+    return " · ".join(parts) or "other"
 
 
 def duration(seconds: float) -> str:

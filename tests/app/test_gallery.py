@@ -286,13 +286,32 @@ def test_what_makes_no_sense_is_ignored(session, store, message):
     assert store.survey.labels.version == 0 and session.state.tab == "selection"
 
 
-def test_another_stretch_redraws_the_pictures(session, store):
+def test_another_stretch_redraws_the_tiles_and_leaves_the_page_as_it_is(session, store):
     session.state.select(np.arange(5))
-    session.state.param.update(stretch=Stretch(invert=True))
-    assert unpack(session.view.grid.frame)[1] == store.thumbnails(range(5))  # the inspector's alone
-    session.state.stretch_gallery = True
-    header, pictures = unpack(session.view.grid.frame)
-    assert header["pictured"] == list(range(5)) and pictures[0] != store.thumbnails([0])[0]
+    frame = session.view.grid.frame
+    negative = Stretch(invert=True)
+    session.state.stretch = negative
+    header, pictures = unpack(session.view.grid.redrawn)
+    assert session.view.grid.frame is frame and header["rows"] == list(range(5))
+    assert pictures == store.pictures(range(5), negative) and pictures[0] != store.thumbnails([0])[0]
+    assert session.state.drawn == negative and session.heard_last("stretch")["text"] == "negative"
+    session.view.grid._handle_msg({"type": "unstretch"})
+    assert unpack(session.view.grid.redrawn)[1] == store.thumbnails(range(5))
+    assert session.heard_last("stretch")["text"] == ""
+
+
+def test_a_page_drawn_while_the_stretch_changed_is_drawn_again(session, store):
+    session.state.select(np.arange(5))
+    log = Stretch(curve="log")
+    honest, session.view.store.pictures = session.view.store.pictures, lambda rows, stretch: change(rows, stretch)
+
+    def change(rows, stretch):
+        session.view.store.pictures = honest
+        session.state.stretch = log  # another request overtakes this one
+        return honest(rows, stretch)
+
+    session.view._send_again()
+    assert unpack(session.view.grid.redrawn)[1] == store.pictures(range(5), log)
 
 
 def test_four_million_selected_are_paged_without_sorting_them_all():
