@@ -6,8 +6,9 @@ pixels, and is resampled to s. With x the object's 0-based pixel,
 
     x₀ = ⌈x − s/2⌉,    the box is the pixels x₀ … x₀ + s − 1
 
-(as in `astropy.nddata.Cutout2D`), so that the object lies within half a pixel of the box's middle, and no pixel is interpolated where scales are equal. What
-is beyond the edge of the image is NaN. Corners are kept with the objects: reading needs no WCS.
+(as in `astropy.nddata.Cutout2D`), so that the object lies within half a pixel of the box's middle, and no pixel is
+interpolated where scales are equal. What is beyond the edge of the image is NaN. Corners are kept with the objects:
+reading needs no WCS.
 
 References, for each band: ``pixels_file_BAND`` (none where the object is on no image of the band), ``pixels_index_BAND`` (HDU),
 ``pixels_plane_BAND``, ``pixels_x_BAND`` and ``pixels_y_BAND`` (the corner x₀, y₀), ``pixels_side_BAND``.
@@ -56,7 +57,7 @@ class MosaicBoxes:
         """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
         return self._read(np.asarray(rows, np.int64), 1)
 
-    def context(self, row: int, factor: int) -> np.ndarray | None:
+    def context(self, row: int, factor: float) -> np.ndarray | None:
         """The sky around an object, `factor` times as wide; see `engine.data.cutouts.CutoutSource`."""
         found = self._read(np.array([row], np.int64), factor)[0]
         return None if isinstance(found, Unreadable) else found
@@ -88,17 +89,18 @@ class MosaicBoxes:
             units.append("" if cards is None else str(cards.get("BUNIT", "")).strip())
         return tuple(units)
 
-    def _read(self, rows: np.ndarray, factor: int) -> list[np.ndarray | Unreadable]:
+    def _read(self, rows: np.ndarray, factor: float) -> list[np.ndarray | Unreadable]:
         """Boxes `factor` times as wide as the cutouts of some rows, around the same middles."""
-        size = self._side * factor
+        size = round(self._side * factor)
         pixels = np.full((len(rows), len(self.bands), size, size), np.nan, np.float32)
         trouble: dict[int, str] = {}
         for k, band in enumerate(self._of_band):
             for (file, index, plane, side), at in band.by_image(rows).items():
-                corners = np.stack([band.x[rows[at]], band.y[rows[at]]], axis=1) - (side * factor - side) // 2
+                wide = round(side * factor)
+                corners = np.stack([band.x[rows[at]], band.y[rows[at]]], axis=1) - (wide - side) // 2
                 name = band.names[file]
                 try:
-                    boxes = self._boxes.read(self._file(name), index, plane, corners, side * factor)
+                    boxes = self._boxes.read(self._file(name), index, plane, corners, wide)
                 except Exception as error:  # as many kinds as there are ways in which a file can be damaged
                     reason = "the file is gone" if isinstance(error, FileNotFoundError) else str(error)
                     trouble |= dict.fromkeys(at, f"{name}: {reason or type(error).__name__}")

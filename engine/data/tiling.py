@@ -28,7 +28,7 @@ from engine.jobs import Progress, silent
 NOT_SKY = set(
     "err error errors rms sigma unc uncert std wht wt weight weights wgt wei ivar invvar var variance varmap mask masks msk "
     "maskbits flag flags flg dq bpm expmap exptime nexp nimage cov coverage depth galdepth psfdepth psfsize model blobmodel "
-    "chi2 resid residual residuals seg segm segmap segmentation bkg ctx con".split()
+    "chi2 num bgmod resid residual residuals seg segm segmap segmentation bkg ctx con".split()
 )
 _HUBBLE = re.compile(r"f\d{3,4}(w2|lp|w|m|n|x|r)", re.I)
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
@@ -140,6 +140,12 @@ def find_tiles(place: Place, bands: Sequence[str] | None = None, progress: Progr
             f"({some(f'{tile.file}, HDU {tile.index}' for tile in twice)})"
         )
     tiles = [tile for band in order for tile in tiles if tile.band == band]
+    zipped = sorted({tile.file for tile in tiles if tile.file.lower().endswith(".gz")})
+    if zipped:
+        notes.append(
+            f"{len(zipped):,} images are .gz, which are unpacked whole into memory: "
+            f"unpacked with gunzip they are read faster ({some(zipped)})"
+        )
     return Tiling(tuple(tiles), tuple(order), tuple(rejected), tuple(notes), len(names))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from tests.bench.boxes import boxes
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.measure import Figure, clocked, compare
 
@@ -240,6 +241,7 @@ ALL = (
     lasso,
     map_frame,
     reading,
+    boxes,
     encoding,
     products,
     embedding_pass,
