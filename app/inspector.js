@@ -32,7 +32,7 @@ class Inspector {
     this.near = element("section", "near");
     this.facts = element("dl", "facts");
     this.history = element("ol", "history");
-    this.content.append(this.place, this.views.root, this.scores, this.buildStretch(), this.near,
+    this.content.append(this.place, this.views.root, this.scores, this.near,
       this.section("Catalogue", this.facts), this.section("History", this.history));
     this.root.append(head, this.empty, this.content, this.labels);
     this.content.hidden = this.labels.hidden = true;
@@ -42,33 +42,6 @@ class Inspector {
     const made = element("section", "part");
     made.append(element("h3", "", title), body);
     return made;
-  }
-
-  buildStretch() {
-    this.controls = {};
-    const body = element("div", "stretch");
-    for (const [name, title] of [["softness", "Softness"], ["gain", "Gain"]]) {
-      const input = element("input", "", "", { type: "range", min: "0", max: "1", step: "0.005", "aria-label": title });
-      const value = element("output");
-      input.addEventListener("input", () => this.stretched());
-      input.addEventListener("change", () => input.blur());
-      this.controls[name] = { input, value };
-      const line = element("label", "slider");
-      line.append(element("span", "", title), input, value);
-      body.append(line);
-    }
-    const row = element("div", "checks");
-    for (const [name, title] of [["invert", "Invert"], ["gallery", "Gallery too"]]) {
-      const input = element("input", "", "", { type: "checkbox" });
-      input.addEventListener("change", () => { this.stretched(); input.blur(); });
-      this.controls[name] = { input };
-      const line = element("label", "check");
-      line.append(input, element("span", "", title));
-      row.append(line);
-    }
-    row.append(element("span", "space"), button("plain", "Reset", "As the survey is drawn", () => this.resetStretch()));
-    body.append(row);
-    return this.section("Stretch", body);
   }
 
   // -- frames ---------------------------------------------------------------------------------------------------------
@@ -96,7 +69,6 @@ class Inspector {
       this.content.scrollTop = 0;
     }
     this.drawFacts();
-    this.drawStretch();
     this.drawChanging();
   }
 
@@ -194,38 +166,6 @@ class Inspector {
       return [element("dt", "", name, { title: name }), shown];
     }));
     this.facts.parentElement.hidden = this.header.catalogue.length === 0;
-  }
-
-  // -- stretch: sliders are logarithmic --------------------------------------------------------------------------------
-
-  drawStretch() {
-    const { stretch, limits } = this.header;
-    for (const name of ["softness", "gain"]) {
-      const [low, high] = limits[name];
-      this.controls[name].input.value = Math.log(stretch[name] / low) / Math.log(high / low);
-      this.controls[name].value.textContent = stretch[name].toPrecision(2);
-    }
-    this.controls.invert.input.checked = stretch.invert;
-    this.controls.gallery.input.checked = stretch.gallery;
-  }
-
-  stretched() {
-    const { stretch, limits } = this.header;
-    for (const name of ["softness", "gain"]) {
-      const [low, high] = limits[name];
-      stretch[name] = low * (high / low) ** Number(this.controls[name].input.value);
-      this.controls[name].value.textContent = stretch[name].toPrecision(2);
-    }
-    stretch.invert = this.controls.invert.input.checked;
-    stretch.gallery = this.controls.gallery.input.checked;
-    clearTimeout(this.later);
-    this.later = setTimeout(() => this.send("stretch", stretch), 40); // a slider fires faster than pictures are drawn
-  }
-
-  resetStretch() {
-    Object.assign(this.header.stretch, this.header.limits.default);
-    this.drawStretch();
-    this.send("stretch", this.header.stretch);
   }
 
   // -- keys and messages ------------------------------------------------------------------------------------------------

@@ -8,21 +8,19 @@ still to come of an earlier one. Nothing is made while the drawer is closed.
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import panel as pn
 import param
 
-from app import pictures
 from app.background import Background
 from app.frames import Component, pack, script, styles
 from app.labelling import Labelling
 from app.ranking import RANKED
 from app.state import State
-from app.views import Portrait, Subject, View, blinked, card
-from engine.data.stretch import DEFAULT
+from app.subject import Subject
+from app.views import Painter, Portrait, View, blinked, card
 from engine.errors import UserError
 
 #: Neighbours shown.
@@ -85,7 +83,7 @@ class InspectorView:
         if not self.state.inspecting:
             return
         if not 0 <= row < self.store.n:
-            self.drawer.frame = pack({"row": -1, "target": self.state.target, "stretch": self._stretch()})
+            self.drawer.frame = pack({"row": -1, "target": self.state.target})
             return
 
         def shown(found: tuple[dict, bytes]) -> None:
@@ -105,8 +103,6 @@ class InspectorView:
             "id": str(record.pop("id")),
             "position": place,
             "bands": self.store.survey.bands,
-            "stretch": self._stretch(),
-            "limits": self._limits,
             "catalogue": [
                 {"name": name, "value": shown(value), "unit": self.store.unit(name)} for name, value in record.items()
             ],
@@ -131,8 +127,8 @@ class InspectorView:
             header = {"row": row, "views": listed, "card": card(found), "blinks": blinked(found)}
             self.drawer.views = pack(header, [view.picture for view in found])
 
-        run("picture", lambda: subject.portrait(stretch), coloured, self._complain)
-        run("views", lambda: subject.views(stretch), viewed, self._complain)
+        run("picture", lambda: Painter(subject, stretch).portrait(), coloured, self._complain)
+        run("views", lambda: Painter(subject, stretch).views(), viewed, self._complain)
         if fresh:
             run("numbers", lambda: numbers(subject), partial(setattr, self.drawer, "numbers"), self._complain)
 
@@ -162,13 +158,6 @@ class InspectorView:
 
     def _complain(self, error: UserError) -> None:
         self.state.notice = ("error", str(error))
-
-    def _stretch(self) -> dict:
-        return {**asdict(self.state.stretch), "gallery": self.state.stretch_gallery}
-
-    @cached_property
-    def _limits(self) -> dict:
-        return {"softness": pictures.SOFTNESS, "gain": pictures.GAIN, "default": asdict(DEFAULT)}
 
     # -- what labels and rankings change -------------------------------------------------------------------------------
 
@@ -202,10 +191,8 @@ class InspectorView:
             self.show()
         elif kind == "close":
             self.state.inspecting = False
-        elif kind == "stretch":
-            self.state.param.update(
-                stretch=pictures.set_stretch(self.state.stretch, message), stretch_gallery=bool(message.get("gallery"))
-            )
+        elif kind == "stretching":
+            self.state.stretching = not self.state.stretching
         elif kind == "label":
             self._label(message)
         elif kind == "undo":

@@ -364,7 +364,7 @@ class Views {
     const { width, height, missing } = this.header;
     const numbers = this.numbers;
     const lost = missing > 0 ? ` · ${missing < 0.001 ? "<0.1" : (100 * missing).toFixed(1)} % missing` : "";
-    const size = element("span", "muted", `${width} × ${height} px${numbers?.scale ? ` of ${+numbers.scale.toPrecision(3)}″` : ""}${lost}`);
+    const size = element("span", "muted", `${width} × ${height} px${numbers?.scale ? ` of ${+numbers.scale.toPrecision(3)}″` : ""}${unitOf(numbers)}${lost}`);
     const first = element("div", "line");
     const lines = [first];
     if (numbers) {
@@ -402,7 +402,7 @@ class Views {
     const [column, row] = [Math.floor(x / block), Math.floor(y / block)];
     const on = column >= 0 && row >= 0 && column < wide && row < high;
     const list = element("dl", "values");
-    const alike = units.every((unit) => unit === units[0]);
+    const alike = unitOf(this.numbers) !== "";
     for (let band = 0; band < count; band += 1) {
       const number = on ? values[(band * high + row) * wide + column] : NaN;
       const unit = units[band] ? ` ${units[band]}` : "";
@@ -410,12 +410,14 @@ class Views {
       one.append(element("dt", "", bands[band]), element("dd", "", `${value(number)}${alike ? "" : unit}`));
       list.append(one);
     }
-    if (alike && units[0]) list.append(element("p", "muted", units[0]));
     return list;
   }
 
   destroy() { clearInterval(this.timer); cancelAnimationFrame(this.frame); }
 }
+
+// The unit that all bands have; each has its own, or none is known: empty.
+const unitOf = (numbers) => (numbers?.units[0] && numbers.units.every((unit) => unit === numbers.units[0]) ? ` in ${numbers.units[0]}` : "");
 
 const titleOf = (view) => (view.bitmap ? view.title : `${view.title}: none`);
 

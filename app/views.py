@@ -1,11 +1,8 @@
 """The views of one object: in colour, a band each, binned, smoothed, enhanced, what lies around it, model and residual.
 
-A `Subject` reads an object's pixels once and draws them as often as the stretch changes. The colour picture is asked for
-first, the others after it, and last the numbers themselves: so the page shows something while the rest is drawn, and
-says what lies under the pointer without asking. Seven bands of 100×100 pixels take about 40 ms: call from a thread.
-
 All pictures go through `engine.data.stretch`. Small ones are PNG: magnified, every pixel is what it is. Pixels that are
-missing in all bands shown are transparent, so that the page can hatch what lies beneath.
+missing in all bands shown are transparent, so that the page can hatch what lies beneath. The colour picture is asked for
+first, the others after it, so that the page shows something meanwhile: of seven bands of 100×100 pixels 4 ms and 15 ms.
 """
 
 from __future__ import annotations
@@ -14,30 +11,21 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
-import torch
 from PIL import Image
 
+from app.subject import WIDE, Subject, means
 from engine.data.calibration import Calibration
-from engine.data.cutouts import Unreadable
-from engine.data.smoothing import binned
 from engine.data.stretch import cutout_limits, to_rgb
 from engine.data.stretch_settings import DEFAULT, RANGES, Stretch
-from engine.data.tangent import Tangent, tangent
-from engine.survey import Survey
 
 #: Largest side of a picture, pixels; larger cutouts are averaged down.
 LARGEST = 1024
 #: Largest side of a picture kept without loss, pixels; JPEG of this quality beyond.
 LOSSLESS, QUALITY = 160, 93
-#: Bytes of an object's numbers that are sent, at most; beyond, means of blocks of pixels.
-MOST_BYTES = 1 << 19
 #: Side of the blocks of the binned view, and sd of the smoothed one, pixels.
 BIN, SMOOTH = 2, 1.5
-#: How many times as wide as the cutout the view of what lies around is.
-WIDE = 3
 #: What the enhanced view multiplies gain with and divides softness by.
 LOUDER = 1.5
 #: Views on the card.
@@ -57,6 +45,8 @@ class View:
         What is said of it when small, and after a comma the rest.
     picture : bytes
         PNG or JPEG; empty where every pixel is missing.
+    known : float
+        Share of its pixels that are known.
     extent : (left, top, width, height)
         What it covers, in pixels of the cutout, from the outer edge of its first pixel.
     """
@@ -64,6 +54,7 @@ class View:
     key: str
     title: str
     picture: bytes
+    known: float
     extent: tuple[float, float, float, float]
 
 
@@ -90,234 +81,126 @@ class Portrait:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """The pixels of an object, for the page to look up.
+class Painter:
+    """Draws an object under one stretch.
 
-    Attributes
-    ----------
-    data : bytes
-        (C, h, w), little-endian.
-    kind : str
-        ``float32`` or ``uint8``.
-    shape : (C, h, w)
-    block : int
-        Side of the blocks of the cutout's pixels whose means they are; 1: the pixels themselves.
-    names, units : tuple of C str
-        Bands, then what is kept beside them.
-    """
-
-    data: bytes
-    kind: str
-    shape: tuple[int, ...]
-    block: int
-    names: tuple[str, ...]
-    units: tuple[str, ...]
-
-
-class Subject:
-    """One object before the camera.
+    Limits that a stretch finds in the cutout are found once, and are those of all its views.
 
     Parameters
     ----------
-    survey : Survey
-    row : int
-        Row number of the object.
+    subject : Subject
+    stretch : Stretch
     """
 
-    def __init__(self, survey: Survey, row: int):
-        self.survey = survey
-        self.row = row
-        self._source = survey.cutouts
+    def __init__(self, subject: Subject, stretch: Stretch = DEFAULT):
+        self.subject = subject
+        self.stretch = stretch
+        if not subject.problem:
+            self._limits = cutout_limits(subject.cutout[None], stretch)
+            self._calibration = Calibration.of(subject.survey.header["pixels"], len(subject.cutout))
 
-    @cached_property
-    def problem(self) -> str:
-        """Why the pixels cannot be shown; empty if they can."""
-        if isinstance(self._read, Unreadable):
-            return self._read.reason
-        return "" if np.isfinite(self._read).any() else "no finite pixel"
-
-    @cached_property
-    def _read(self) -> np.ndarray | Unreadable:
-        found = self._source.read(np.array([self.row]))[0]
-        return found if isinstance(found, Unreadable) else np.array(found, np.float32)  # its own: some are mapped files
-
-    @property
-    def cutout(self) -> np.ndarray:
-        """The pixels, (C, h, w) float32."""
-        assert not isinstance(self._read, Unreadable)
-        return self._read
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height, pixels."""
-        return self.cutout.shape[2], self.cutout.shape[1]
-
-    @cached_property
-    def bands(self) -> tuple[str, ...]:
-        """Bands with a view of their own: none if there is one only, or if all are the same (grey saved as colour)."""
-        first, *others = self.cutout
-        alike = all(np.array_equal(first, band, equal_nan=True) for band in others)
-        return () if alike else tuple(self._source.bands)
-
-    @cached_property
-    def sky(self) -> Tangent | None:
-        """Where its pixels lie on the sky, if the source knows."""
-        ask = getattr(self._source, "wcs", None)
-        wcs = ask(self.row) if ask else None
-        return None if wcs is None else tangent(wcs, *self.size)
-
-    @property
-    def scale(self) -> float | None:
-        """Arcsec a pixel, if it is known."""
-        if self.sky is not None:
-            return self.sky.scale
-        pixels = self.survey.header["pixels"]
-        told = pixels.get("scale", pixels.get("pixel_scale"))
-        return float(told) if isinstance(told, int | float) and told > 0 else None
-
-    @property
-    def place(self) -> tuple[float, float]:
-        """The object's position, 0-based pixels: that of the catalogue where it is on the cutout, else the middle."""
-        width, height = self.size
-        if self.sky is not None:
-            ra, dec = (float(self.survey.column(name)[self.row]) for name in ("ra", "dec"))
-            x, y = self.sky.pixel(ra, dec)
-            if -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5:
-                return x, y
-        return (width - 1) / 2, (height - 1) / 2
-
-    # -- pictures ------------------------------------------------------------------------------------------------------
-
-    def portrait(self, stretch: Stretch = DEFAULT) -> Portrait:
+    def portrait(self) -> Portrait:
         """Draw it in colour; `Portrait.problem` says why not, if its pixels cannot be read."""
-        if self.problem:
-            return Portrait(0, 0, b"", 1.0, self.problem)
-        missing = float(1 - np.isfinite(self.cutout).mean())
-        return Portrait(*self.size, self._colour(self.cutout, stretch), missing)
+        subject = self.subject
+        if subject.problem:
+            return Portrait(0, 0, b"", 1.0, subject.problem)
+        missing = float(1 - np.isfinite(subject.cutout).mean())
+        return Portrait(*subject.size, self._colour("", "", subject.cutout, self.stretch).picture, missing)
 
-    def views(self, stretch: Stretch = DEFAULT) -> list[View]:
+    def views(self) -> list[View]:
         """Draw all views but the colour one, which is `portrait`'s."""
-        if self.problem:
+        subject, stretch = self.subject, self.stretch
+        if subject.problem:
             return []
-        around = self.around
-        wide = self._extent(1 if around is None else WIDE)
+        pixels, around = subject.cutout, subject.around
         blocks = replace(stretch, bin=max(stretch.bin, BIN))
-        views = [
-            *self._bands(stretch),
-            View("binned", f"binned, {BIN}×{BIN} px", self._colour(self.cutout, blocks), self._extent()),
-            View("smoothed", f"smooth, {SMOOTH:g} px", self._colour(self.cutout, smoother(stretch)), self._extent()),
+        drawn = [
+            *self._bands(),
+            self._colour("binned", f"binned, {BIN}×{BIN} px", pixels, blocks),
+            self._colour("smoothed", f"smooth, {SMOOTH:g} px", pixels, smoother(stretch)),
         ]
         if around is not None:
-            views.append(View("context", f"around, {WIDE}× as wide", self._colour(around, stretch), wide))
-        views += self._companions(stretch)
-        enhanced = self._colour(self.cutout if around is None else around, louder(stretch))
-        return [*views, View("enhanced", "faint, binned and smoothed", enhanced, wide)]
-
-    @cached_property
-    def around(self) -> np.ndarray | None:
-        """What lies around it, (C, H, W); None where there is no more."""
-        ask = getattr(self._source, "context", None)
-        return ask(self.row, WIDE) if ask else None
-
-    @cached_property
-    def companions(self) -> dict[str, np.ndarray]:
-        """Images of the object that are kept beside it, such as a model, each (h, w)."""
-        ask = getattr(self._source, "companions", None)
-        found = ask(self.row) if ask else {}
-        return {name: plane for name, plane in found.items() if plane.shape == self.cutout.shape[1:]}
-
-    @cached_property
-    def _calibration(self) -> Calibration:
-        return Calibration.of(self.survey.header["pixels"], len(self.cutout))
-
-    def _extent(self, factor: int = 1) -> tuple[float, float, float, float]:
-        width, height = self.size
-        return (1 - factor) / 2 * width, (1 - factor) / 2 * height, factor * width, factor * height
-
-    def _bands(self, stretch: Stretch) -> list[View]:
+            drawn.append(self._colour("context", f"around, {WIDE}× as wide", around, stretch, WIDE))
+            pixels = around
+        factor = 1 if around is None else WIDE
         return [
-            View(f"band:{name}", name, self._grey(self.cutout[b : b + 1], b, stretch), self._extent())
-            for b, name in enumerate(self.bands)
+            *drawn,
+            *self._companions(),
+            self._colour("enhanced", "faint, binned and smoothed", pixels, louder(stretch), factor),
         ]
 
-    def _companions(self, stretch: Stretch) -> list[View]:
-        """Model as the object itself, residual around middle grey."""
-        middle = len(self.cutout) // 2
-        views = []
-        for name, plane in self.companions.items():
-            draw = self._signed if name.startswith("residual") else self._grey
-            views.append(View(name, name.replace("_", " "), draw(plane[None], middle, stretch), self._extent()))
-        return views
+    def _bands(self) -> list[View]:
+        pixels = self.subject.cutout
+        return [self._grey(f"band:{name}", name, pixels[b : b + 1], b) for b, name in enumerate(self.subject.bands)]
 
-    def _limits(self, stretch: Stretch) -> np.ndarray | None:
-        """Limits found in the cutout, (1, C, 2): all its views have the same; None where they are the survey's."""
-        return cutout_limits(self.cutout[None], stretch)
+    def _companions(self) -> list[View]:
+        """Model as the object itself, residual around middle grey; by the levels of the middle band."""
+        middle = len(self.subject.cutout) // 2
+        return [
+            (self._signed if name.startswith("residual") else self._grey)(
+                name, name.replace("_", " "), plane[None], middle
+            )
+            for name, plane in self.subject.companions.items()
+        ]
 
-    def _colour(self, pixels: np.ndarray, stretch: Stretch) -> bytes:
-        known = np.isfinite(pixels).any(axis=0)
-        if not known.any():
-            return b""
-        return encode(*_draw(pixels, known, self._calibration, self._source, stretch, self._limits(stretch)))
+    def _view(self, key: str, title: str, picture: np.ndarray, known: np.ndarray, factor: int = 1) -> View:
+        width, height = self.subject.size
+        extent = ((1 - factor) / 2 * width, (1 - factor) / 2 * height, factor * width, factor * height)
+        return View(key, title, encode(picture, known) if known.any() else b"", float(known.mean()), extent)
 
-    def _grey(self, plane: np.ndarray, band: int, stretch: Stretch) -> bytes:
+    def _colour(self, key: str, title: str, pixels: np.ndarray, stretch: Stretch, factor: int = 1) -> View:
+        return self._view(key, title, *self._draw(pixels, self._calibration, stretch, self._limits), factor)
+
+    def _grey(self, key: str, title: str, plane: np.ndarray, band: int) -> View:
         """One band by its own levels; (1, h, w)."""
-        if not np.isfinite(plane).any():
-            return b""
-        return encode(*self._levels(plane, band, stretch))
+        return self._view(key, title, *self._levels(plane, band))
 
-    def _signed(self, plane: np.ndarray, band: int, stretch: Stretch) -> bytes:
+    def _signed(self, key: str, title: str, plane: np.ndarray, band: int) -> View:
         """A residual: nothing left is middle grey, light left over is brighter, light taken too much is darker."""
-        if not np.isfinite(plane).any():
-            return b""
-        limits = self._limits(stretch)
-        zero = np.float32(self._calibration.background[band] if limits is None else limits[0, band, 0])
-        (above, known), (below, _) = (self._levels(zero + sign * plane, band, stretch) for sign in (1, -1))
-        return encode((128 + (above.astype(np.int16) - below) / 2).clip(0, 255).astype(np.uint8), known)
+        zero = np.float32(self._calibration.background[band] if self._limits is None else self._limits[0, band, 0])
+        (above, known), (below, _) = (self._levels(zero + sign * plane, band) for sign in (1, -1))
+        return self._view(key, title, (128 + (above.astype(np.int16) - below) / 2).clip(0, 255).astype(np.uint8), known)
 
-    def _levels(self, plane: np.ndarray, band: int, stretch: Stretch) -> tuple[np.ndarray, np.ndarray]:
+    def _levels(self, plane: np.ndarray, band: int) -> tuple[np.ndarray, np.ndarray]:
         """Grey levels (h, w) uint8 of one plane, and where it is known."""
-        limits = self._limits(stretch)
-        drawn, known = _draw(
-            plane,
-            np.isfinite(plane[0]),
-            band_calibration(self._calibration, band),
-            self._source,
-            replace(stretch, rgb=None, weights=(), colour=DEFAULT.colour),
-            None if limits is None else limits[:, band : band + 1],
-        )
-        return drawn[..., 0], known
+        plain = replace(self.stretch, rgb=None, weights=(), colour=DEFAULT.colour)
+        limits = None if self._limits is None else self._limits[:, band : band + 1]
+        picture, known = self._draw(plane, band_calibration(self._calibration, band), plain, limits)
+        return picture[..., 0], known
 
-    # -- numbers -------------------------------------------------------------------------------------------------------
-
-    def numbers(self) -> Numbers:
-        """The pixels themselves, or means of blocks of them where they would be more than `MOST_BYTES`."""
-        pixels = self.cutout
-        if self.companions:
-            pixels = np.concatenate([pixels, np.stack(list(self.companions.values()))])
-        whole = bool((pixels == np.clip(np.rint(pixels), 0, 255)).all())  # false where one is missing
-        kind = np.dtype(np.uint8 if whole else "<f4")
-        block, sent = 1, pixels
-        while sent.size * kind.itemsize > MOST_BYTES:
-            block, kind = block + 1, np.dtype("<f4")
-            sent = means(pixels, block)
-        names = (*self._source.bands, *(name.replace("_", " ") for name in self.companions))
-        ask = getattr(self._source, "units", None)
-        units = tuple(ask(self.row)) if ask else ("",) * len(self.cutout)
-        middle = units[len(units) // 2]
-        return Numbers(
-            sent.astype(kind).tobytes(), kind.name, sent.shape, block, names, units + (middle,) * len(self.companions)
+    def _draw(self, pixels, calibration: Calibration, stretch: Stretch, limits) -> tuple[np.ndarray, np.ndarray]:
+        """A picture (h, w, 3) uint8 of (C, h, w) pixels, `LARGEST` a side at most, and where it is known."""
+        source = self.subject.source
+        block = -(-max(pixels.shape[1:]) // LARGEST)
+        if block > 1:
+            pixels = means(pixels, block)
+        bands = source.bands if len(pixels) == len(source.bands) else None
+        drawn = to_rgb(
+            pixels[None], calibration, science=source.science, stretch=stretch, bands=bands, scale=block, limits=limits
         )
+        return drawn[0], np.isfinite(pixels).any(axis=0)
 
 
 def card(views: Sequence[View]) -> list[str]:
-    """Keys of the views that a card shows, six at most: one band stands for all, unless there is room."""
-    keys = ["colour", *(view.key for view in views)]
-    bands = [key for key in keys if key.startswith("band:")]
-    residuals, models = ([key for key in keys if key.startswith(name)] for name in ("residual", "model"))
-    middle = bands[len(bands) // 2 : len(bands) // 2 + 1]
-    wanted = ["colour", "binned", "smoothed", *middle, "context", *models[:1], *residuals[:1], "enhanced", *bands]
-    return [key for key in dict.fromkeys(wanted) if key in keys][:CARD]
+    """Keys of the views that a card shows, six at most; one band stands for all, of those that show most of the object."""
+    known = {view.key: view.known for view in views if view.picture}
+    bands = [key for key in known if key.startswith("band:")]
+    full = [key for key in bands if known[key] > max(known[b] for b in bands) - 0.01]
+    residuals, models = ([key for key in known if key.startswith(name)] for name in ("residual", "model"))
+    middle = full[len(full) // 2 : len(full) // 2 + 1]
+    wanted = [
+        "colour",
+        "binned",
+        "smoothed",
+        *middle,
+        "context",
+        *models[:1],
+        *residuals[:1],
+        "enhanced",
+        *full,
+        *bands,
+    ]
+    return [key for key in dict.fromkeys(wanted) if key == "colour" or key in known][:CARD]
 
 
 def blinked(views: Sequence[View]) -> list[str]:
@@ -334,6 +217,21 @@ def band_calibration(calibration: Calibration, band: int) -> Calibration:
     """The calibration of one band alone."""
     part = slice(band, band + 1)
     return Calibration(calibration.background[part], calibration.noise[part], calibration.bright[part])
+
+
+def smoother(stretch: Stretch) -> Stretch:
+    """The same, smoothed by `SMOOTH` more."""
+    return replace(stretch, smooth=min(math.hypot(stretch.smooth, SMOOTH), RANGES["smooth"][1]))
+
+
+def louder(stretch: Stretch) -> Stretch:
+    """The same for faint light: binned, smoothed, and `LOUDER`."""
+    return replace(
+        smoother(stretch),
+        bin=max(stretch.bin, BIN),
+        gain=min(stretch.gain * LOUDER, RANGES["gain"][1]),
+        softness=max(stretch.softness / LOUDER, RANGES["softness"][0]),
+    )
 
 
 def encode(picture: np.ndarray, known: np.ndarray) -> bytes:
@@ -353,36 +251,3 @@ def encode(picture: np.ndarray, known: np.ndarray) -> bytes:
     else:
         Image.fromarray(picture).save(stream, "JPEG", quality=QUALITY, subsampling=0)
     return stream.getvalue()
-
-
-def means(pixels: np.ndarray, block: int) -> np.ndarray:
-    """Means of the known pixels of blocks, (C, h, w) float32 → (C, ⌈h/block⌉, ⌈w/block⌉) float32."""
-    return binned(torch.from_numpy(np.ascontiguousarray(pixels, np.float32)), block).numpy()
-
-
-def smoother(stretch: Stretch) -> Stretch:
-    """The same, smoothed by `SMOOTH` more."""
-    return replace(stretch, smooth=min(math.hypot(stretch.smooth, SMOOTH), RANGES["smooth"][1]))
-
-
-def louder(stretch: Stretch) -> Stretch:
-    """The same for faint light: binned, smoothed, and `LOUDER`."""
-    return replace(
-        smoother(stretch),
-        bin=max(stretch.bin, BIN),
-        gain=min(stretch.gain * LOUDER, RANGES["gain"][1]),
-        softness=max(stretch.softness / LOUDER, RANGES["softness"][0]),
-    )
-
-
-def _draw(pixels, known, calibration: Calibration, source, stretch: Stretch, limits) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (h, w, 3) uint8 of (C, h, w) pixels, `LARGEST` a side at most, and where it is known."""
-    block = -(-max(pixels.shape[1:]) // LARGEST)
-    if block > 1:
-        pixels = means(pixels, block)
-        known = np.isfinite(pixels).any(axis=0)
-    bands = source.bands if len(pixels) == len(source.bands) else None
-    drawn = to_rgb(
-        pixels[None], calibration, science=source.science, stretch=stretch, bands=bands, scale=block, limits=limits
-    )
-    return drawn[0], known

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.frames import unpack
 from app.inspector import InspectorView, catalogue_row, local_time, position, shown
 from app.state import State
+from engine.data.stretch_settings import Stretch
 
 
 @pytest.fixture(scope="module")
@@ -93,13 +94,18 @@ def test_an_object_is_shown_even_if_the_labels_cannot_be_read(view, store):
     assert view.state.notice[0] == "error"
 
 
-def test_the_stretch_is_live_and_the_sessions(view):
+def test_the_pictures_follow_the_sessions_stretch_and_the_numbers_stay(view):
     view.state.param.update(cursor=1, inspecting=True)
-    _, before = unpack(view.drawer.picture)
-    view.drawer._handle_msg({"type": "stretch", "softness": 1.0, "gain": 3.0, "invert": True, "gallery": True})
-    header, after = unpack(view.drawer.picture)
-    assert after != before and header["stretch"] == "softness=1,gain=3,invert=yes"
-    assert view.state.stretch.invert and view.state.stretch_gallery
+    before = unpack(view.drawer.picture)[1] + unpack(view.drawer.views)[1]
+    view.drawer.numbers = b""
+    view.state.stretch = Stretch(softness=1.0, gain=3.0, invert=True)
+    header, (colour,) = unpack(view.drawer.picture)
+    assert header["stretch"] == "softness=1,gain=3,invert=yes"
+    after = [colour, *unpack(view.drawer.views)[1]]
+    assert len(before) == len(after) and all(new != old for new, old in zip(after, before))
+    assert view.drawer.numbers == b""  # sent once an object
+    view.drawer._handle_msg({"type": "stretching"})
+    assert view.state.stretching
 
 
 def test_its_messages_move_the_session(view):

@@ -9,8 +9,10 @@ from astropy.io import fits
 from galaxies import BANDLESS, HOLE, SIDE, UNREADABLE, make_survey
 from PIL import Image
 
+from app import subject as subjects
 from app import views
-from app.views import Subject, View, blinked, card, louder, smoother
+from app.subject import Subject
+from app.views import Painter, View, blinked, card, louder, smoother
 from engine.data.fits import look
 from engine.data.references import Place
 from engine.data.stretch import Calibration, to_rgb
@@ -60,7 +62,7 @@ def exact(survey, row, stretch=DEFAULT):
 
 
 def drawn(subject, stretch=DEFAULT) -> dict[str, View]:
-    return {view.key: view for view in subject.views(stretch)}
+    return {view.key: view for view in Painter(subject, stretch).views()}
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------
@@ -71,7 +73,7 @@ def drawn(subject, stretch=DEFAULT) -> dict[str, View]:
 )
 def test_colour_binned_and_smoothed_are_what_the_stretch_makes(survey, stretch):
     subject = Subject(survey, 0)
-    found = subject.portrait(stretch)
+    found = Painter(subject, stretch).portrait()
     assert (found.width, found.height, found.missing, found.problem) == (SIDE, SIDE, 0.0, "")
     np.testing.assert_array_equal(opened(found.colour), exact(survey, 0, stretch))
     others = drawn(subject, stretch)
@@ -95,7 +97,7 @@ def test_a_band_is_grey_by_its_own_levels_whatever_is_chosen_for_colour(survey):
 
 def test_missing_pixels_are_transparent_and_counted(survey):
     subject = Subject(survey, HOLE)
-    found = subject.portrait()
+    found = Painter(subject).portrait()
     gone = ~np.isfinite(survey.cutouts.read([HOLE])[0]).any(axis=0)
     assert found.missing == pytest.approx(36 / SIDE**2)
     for picture in (found.colour, drawn(subject)["band:r"].picture, drawn(subject)["binned"].picture):
@@ -104,22 +106,22 @@ def test_missing_pixels_are_transparent_and_counted(survey):
 
 def test_a_missing_band_is_empty_and_named_and_does_not_blink(survey):
     subject = Subject(survey, BANDLESS)
-    listed = subject.views()
-    assert subject.portrait().missing == pytest.approx(1 / 3)
+    listed = Painter(subject).views()
+    assert Painter(subject).portrait().missing == pytest.approx(1 / 3)
     assert [view.title for view in listed if not view.picture] == ["r"]
     assert blinked(listed) == ["band:g", "band:z"]
 
 
 def test_unreadable_says_why(survey):
     subject = Subject(survey, UNREADABLE)
-    found = subject.portrait()
-    assert found.colour == b"" and "rows" in found.problem and subject.views() == []
+    found = Painter(subject).portrait()
+    assert found.colour == b"" and "rows" in found.problem and Painter(subject).views() == []
 
 
 def test_large_cutouts_are_averaged_down_and_keep_their_geometry(survey, monkeypatch):
     monkeypatch.setattr(views, "LARGEST", 10)
     subject = Subject(survey, 0)
-    found = subject.portrait()
+    found = Painter(subject).portrait()
     assert opened(found.colour).shape == (8, 8, 3) and found.width == SIDE
     blocks = survey.cutouts.read([0])[0].reshape(3, SIDE // 3, 3, SIDE // 3, 3).mean((2, 4))
     twin = to_rgb(blocks[None], Calibration.of(survey.header["pixels"], 3), science=True)[0]
@@ -132,7 +134,7 @@ def test_large_cutouts_are_averaged_down_and_keep_their_geometry(survey, monkeyp
 def test_every_stretch_draws_every_view(fitted, survey, curve, limits):
     stretch = Stretch(curve=curve, limits=limits, bin=4, smooth=31.0, gain=100.0, softness=0.01)
     for subject in (Subject(fitted[0], 0), Subject(survey, HOLE)):
-        assert all(view.picture for view in subject.views(stretch))
+        assert all(view.picture for view in Painter(subject, stretch).views())
     assert louder(stretch).gain == 100.0 and smoother(Stretch(smooth=32.0)).smooth == 32.0
 
 
@@ -170,20 +172,22 @@ def test_a_model_is_drawn_as_the_object_is(fitted):
     subject = Subject(survey, 0)
     subject.companions["model"] = planes[1]
     for stretch in (DEFAULT, Stretch(limits="percentile", curve="log")):
-        colour = opened(subject.portrait(stretch).colour)[..., 0]
+        colour = opened(Painter(subject, stretch).portrait().colour)[..., 0]
         np.testing.assert_array_equal(opened(drawn(subject, stretch)["model"].picture), colour)
 
 
 # -- which views ------------------------------------------------------------------------------------------------------
 
 
-def listed(*keys):
-    return [View(key, key, b"x", (0, 0, 1, 1)) for key in keys]
+def listed(*keys, **known):
+    return [View(key, key, b"x", known.get(key[-1], 1.0), (0, 0, 1, 1)) for key in keys]
 
 
 def test_the_card_has_six_views_where_there_are_six():
     seven = listed(*(f"band:{k}" for k in range(7)), "binned", "smoothed", "enhanced")
     assert card(seven) == ["colour", "binned", "smoothed", "band:3", "enhanced", "band:0"]
+    partly = listed("band:a", "band:b", "band:c", "band:d", "binned", "smoothed", "enhanced", c=0.2, d=0.1)
+    assert card(partly) == ["colour", "binned", "smoothed", "band:b", "enhanced", "band:a"]
     mosaic = listed("band:g", "band:r", "binned", "smoothed", "context", "enhanced")
     assert card(mosaic) == ["colour", "binned", "smoothed", "band:r", "context", "enhanced"]
     fit = listed("binned", "smoothed", "model", "residual", "enhanced")
@@ -227,7 +231,7 @@ def test_whole_numbers_are_sent_in_a_byte(survey, monkeypatch):
 
 
 def test_too_many_numbers_are_sent_as_means_of_blocks(survey, monkeypatch):
-    monkeypatch.setattr(views, "MOST_BYTES", 3 * 4 * 9 * 9)
+    monkeypatch.setattr(subjects, "MOST_BYTES", 3 * 4 * 9 * 9)
     found, values = sent(Subject(survey, HOLE))
     cutout = survey.cutouts.read([HOLE])[0]
     assert found.block == 3 and values.shape == (3, 8, 8)
