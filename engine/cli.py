@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.data.crossmatch import RADIUS, WAYS
+from engine.data.fitting import FITS_BY
 from engine.errors import UserError
 from engine.jobs import Progress, Reporter, silent
 from engine.survey import Survey, version
@@ -57,6 +58,8 @@ def ingest(args, progress: Progress) -> Outcome:
         dataset=args.dataset,
         bands=args.bands,
         size=args.size,
+        fit=args.fit,
+        side=args.side,
         join=args.join,
         radius=args.radius,
         dry_run=args.dry_run,
@@ -362,6 +365,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dataset", help="HDF5 dataset that holds the images")
     command.add_argument("--bands", nargs="+", help="names of the bands, in order")
     command.add_argument("--size", type=_positive, help="side of the boxes cut from mosaics, pixels")
+    command.add_argument(
+        "--fit",
+        choices=FITS_BY,
+        default="resample",
+        help="cutouts of different sizes are scaled (resample), cut to their middle, or padded",
+    )
+    command.add_argument("--side", type=_positive, help="with --fit crop or pad: pixels a side")
     command.add_argument("--dry-run", action="store_true", help="say what would happen, write nothing")
     command.add_argument("--samples", type=int, default=0, metavar="N", help="with --json: N pictures in the document")
 

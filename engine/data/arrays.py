@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
@@ -170,11 +170,11 @@ def read_member(path: Path, member: Member, name: str) -> np.ndarray:
     """
     if member.dtype.kind == "V" and not member.dtype.names:
         raise UserError(f"{name!r} in {path} holds Python objects", "save plain arrays with numpy.savez")
-    order = "F" if member.fortran else "C"
+    order: Literal["F", "C"] = "F" if member.fortran else "C"
     if not member.compressed:
         if member.bytes == 0:
             return np.zeros(member.shape, member.dtype)
-        return np.memmap(path, member.dtype, "r", member.start, member.shape, order)
+        return np.memmap(path, dtype=member.dtype, mode="r", offset=member.start, shape=member.shape, order=order)
     if member.bytes > MOST_UNPACKED:
         raise UserError(
             f"{name!r} in {path} is compressed and takes {member.bytes / 1e9:,.1f} GB of memory when unpacked, more than "

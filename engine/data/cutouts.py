@@ -11,6 +11,8 @@ section of the survey's header says which kind it is:
     Names, in order of wavelength; for JPEG colours ``R``, ``G``, ``B``.
 ``science``
     True for linear flux; false for pictures that are stretched already (0-255).
+``fit``, ``side``
+    How cutouts of different sizes are brought to one: see `engine.data.fitting`.
 ``background``, ``noise``, ``bright``
     One number a band, in the units of the pixels, measured on a sample at ingest (`engine.data.stretch.calibrate`).
 """
@@ -110,7 +112,12 @@ def open_source(survey: Survey | Draft) -> CutoutSource:
             "put them back, or correct `root` in its survey.toml",
         )
     module, factory = SOURCES[kind].split(":")
-    return getattr(import_module(module), factory)(survey, root)
+    source = getattr(import_module(module), factory)(survey, root)
+    if pixels.get("fit") in ("crop", "pad"):
+        from engine.data.fitting import Fitted
+
+        return Fitted(source, int(pixels["side"]))
+    return source
 
 
 def require_pixels(survey: Survey) -> None:

@@ -111,11 +111,10 @@ def _found(
     counts = [m.count for m in meanings]
     columns = _joined_columns(meanings)
     rows = np.concatenate([np.arange(count) for count in counts])
-    references: dict[str, list | np.ndarray] = {"pixels_index": rows}
-    files = None
+    references: dict[str, list | np.ndarray] = {}
     if names is not None:
-        files = np.repeat(np.array(names, object), counts)
-        references = {"pixels_file": files} | references
+        references["pixels_file"] = np.repeat(np.array(names, object), counts)
+    references["pixels_index"] = rows
     ids, id_name = _ids(columns, names, counts)
     ra, dec = (_take(columns, usual) for usual in (RA_NAMES, DEC_NAMES))
     used = {n for n in (id_name, ra, dec) if n is not None and n.lower() in ("id", "ra", "dec")}

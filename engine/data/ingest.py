@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from engine import files
 from engine.data import catalogue as catalogues
+from engine.data import fitting
 from engine.data.crossmatch import DAY, RADIUS, Match
 from engine.data.crossmatch import match as match_rows
 from engine.data.cutouts import CutoutSource, Unreadable, open_source, read_batch
@@ -98,6 +99,8 @@ def ingest(
     size: int | None = None,
     join: str = "auto",
     radius: float = RADIUS,
+    fit: str = "resample",
+    side: int | None = None,
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Ingested:
@@ -121,6 +124,8 @@ def ingest(
         How objects find their catalogue row: by id and then by position (``auto``), by ``id`` only, by ``position`` only.
     radius : float, arcsec
         A row matches by position if it is the nearest one, and nearer than this.
+    fit, side : str, int
+        How cutouts of different sizes are brought to one: see `engine.data.fitting.chosen`.
     dry_run : bool
         Look, join and report, but write nothing.
     progress : callable
@@ -152,6 +157,7 @@ def ingest(
     if table is not None:
         match = _match(found, table, id_column=id_column, way=join, radius=radius, place=str(catalogue))
     pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science}
+    found = _fitted(found, fit, side)
     draft = Draft(path, {"pixels": pixels | found.pixels}, objects(found, table, match))
     pixels, notes = _measured(draft, found, progress)
     draft = dataclasses.replace(draft, header={"pixels": pixels})
@@ -159,6 +165,22 @@ def ingest(
     if table is not None and match is not None:
         report = _with_match(report, str(catalogue), draft, table, match)
     return Ingested(None if dry_run else _written(draft, name, report), draft, report)
+
+
+def _fitted(found: Found, fit: str, side: int | None) -> Found:
+    """The same, with how its cutouts are brought to one size.
+
+    Raises
+    ------
+    UserError
+        If they cannot be.
+    """
+    if not found.bands or (found.kind == "mosaic" and fit == "resample" and side is None):
+        return found
+    if found.kind == "mosaic":
+        raise UserError("boxes cut from mosaics have one size already", "choose it with --size instead of --fit")
+    pixels, words = fitting.chosen(fit, side, found.sizes)
+    return dataclasses.replace(found, pixels=found.pixels | pixels, notes=(*found.notes, *filter(None, [words])))
 
 
 def samples(draft: Draft, count: int = 10, *, side: int = SIDE) -> list[tuple[str, bytes]]:

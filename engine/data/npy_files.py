@@ -116,7 +116,8 @@ def look_at_files(
     unnamed = ("band",) if planes == 1 else tuple(f"band{k + 1}" for k in range(planes))
     named = named_bands(asked.bands, planes, default if pictures else unnamed)
     bands, order = in_order(named, not pictures)
-    sides = sorted((m.shape[-2:] if layout != "NHWC" else m.shape[:2]) for m in good.values())
+    at = 0 if layout == "NHWC" else -2
+    sides = sorted((m.shape[at], m.shape[at + 1]) for m in good.values())
     notes = (
         ()
         if asked.bands or planes == 1 or pictures
