@@ -14,6 +14,7 @@ SIDE = 64
 def boxes(full: bool) -> list[Figure]:
     """Boxes of four overlapping float32 images, and of one compressed image, batch by batch."""
     from engine import Survey
+    from engine.data.mosaic import MosaicBoxes
 
     n = 20_000 if full else 4_000
     figures = []
@@ -24,8 +25,8 @@ def boxes(full: bool) -> list[Figure]:
             images, positions = _field(place, count, packed)
             survey = Survey.ingest(place, Path(folder) / f"{packed}.survey", catalogue=positions, size=SIDE)
 
-            def ours(survey=survey, count=count):
-                source = survey.cutouts  # opened anew: nothing is unpacked yet
+            def ours(survey=survey, place=place, count=count):
+                source = MosaicBoxes(survey, place)  # opened anew: nothing is unpacked yet
                 return [source.read(range(a, min(a + 64, count)))[0][0] for a in range(0, count, 64)]
 
             def peer(images=images, positions=positions, packed=packed):
