@@ -96,7 +96,7 @@ class GalleryView:
         watch(lambda event: self.grid.param.update(dark=event.new), ["dark"])
         watch(lambda event: self.grid.send("inspecting", open=event.new), ["inspecting"])
         watch(lambda *_: self._restretch(), ["stretch", "own_stretch"])
-        watch(lambda event: self.grid.send("stretching", open=event.new), ["stretching"])
+        watch(self._stretching_changed, ["stretching"])
         if self.background.document is not None:
             pn.state.on_session_destroyed(self.background.close)
 
@@ -189,6 +189,13 @@ class GalleryView:
         self.background.run("ahead", work, done)
 
     # -- the stretch ---------------------------------------------------------------------------------------------------
+
+    def _stretching_changed(self, event) -> None:
+        """The panel opens or closes: the first move of a slider should find the pixels read."""
+        self.grid.send("stretching", open=event.new)
+        rows = self._shown
+        if event.new:
+            self.background.run("hold", lambda: self.store.hold_pixels(rows), lambda _: None)
 
     def _restretch(self) -> None:
         """Draw what is shown anew: the tiles stay where they are, and keep their pictures until the new ones are there."""

@@ -87,6 +87,10 @@ class Plates:
                 found[place] = picture
         return found
 
+    def hold(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Read objects that will be drawn soon."""
+        self._take([int(row) for row in rows])
+
     def _drawn(self, plates: list[Plate], stretch: Stretch) -> list[bytes]:
         source = self._survey.cutouts
         pixels = np.stack([plate.pixels for plate in plates if plate.pixels is not None])

@@ -88,10 +88,13 @@ class State(param.Parameterized):
     def _take_stretch(self) -> None:
         """An address that makes no sense leaves the stretch as it was."""
         try:
-            self.stretch = Stretch.from_text(self.stretch_text) if self.stretch_text else self.own_stretch
+            asked = Stretch.from_text(self.stretch_text) if self.stretch_text else self.own_stretch
         except UserError as error:
             self.notice = ("error", str(error))
             self._tell_stretch()
+            return
+        if asked != self.stretch:  # an equal one would still be a change, and everything would be drawn twice
+            self.stretch = asked
 
     def select(self, rows: np.ndarray | None, **how) -> None:
         """Replace the selection and show it in the gallery."""

@@ -168,6 +168,10 @@ class Store:
         """
         return self._thumbs.read(rows, stretch)
 
+    def hold_pixels(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Read the pixels of objects that will soon be drawn under one stretch after another."""
+        self._thumbs.hold(rows)
+
     @property
     def stretch(self) -> Stretch:
         """How the survey's pictures are drawn when nobody asks for anything else."""

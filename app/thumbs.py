@@ -68,6 +68,10 @@ class Thumbs:
             found = [p or self._rendered.get(int(row), b"") for row, p in zip(rows, found)]
         return found
 
+    def hold(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Read the pixels of objects that will soon be drawn under one stretch after another."""
+        self._plates.hold(rows)
+
     def reopen(self) -> None:
         """Look again for what is stored: a command may have made it, or another stretch."""
         try:

@@ -10,7 +10,7 @@ SETTINGS = {
     "curve": ("", ""),
     "limits": ("", ""),
     "percent": ("", " %"),
-    "softness": ("softness ", " σ"),
+    "softness": ("softness ", ""),
     "gain": ("gain ", "×"),
     "black": ("black ", ""),
     "white": ("white ", "×"),

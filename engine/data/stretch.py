@@ -255,13 +255,13 @@ class _Way:
     def draw(self, values: torch.Tensor, known: torch.Tensor | None, limits: torch.Tensor | None) -> torch.Tensor:
         """(B, C, H, W) float32 → (B, H, W, 3) uint8."""
         height, width = values.shape[-2:]
-        levels, noise = self._levels(values, known, limits)
+        levels, noise, sky = self._levels(values, known, limits)
         channels = smooth(self._channels(levels), self.sigma)
         if self.block > 1:
             channels = binned(channels, self.block)
         if not _whole(channels):
             channels = torch.nan_to_num(channels, nan=0.0)
-        picture = (self._coloured if self.science else self._redrawn)(channels, noise).clamp(0.0, 1.0)
+        picture = (self._coloured(channels, noise, sky) if self.science else self._redrawn(channels)).clamp(0.0, 1.0)
         if self.stretch.invert:
             picture = 1.0 - picture
         drawn = (picture * 255 + 0.5).to(torch.uint8).movedim(1, -1)
@@ -273,8 +273,8 @@ class _Way:
 
     def _levels(
         self, values: torch.Tensor, known: torch.Tensor | None, limits: torch.Tensor | None
-    ) -> tuple[torch.Tensor, np.ndarray]:
-        """Pixels with black at 0 and white at 1, NaN where missing; and the noise in these units, (C,) or (B, C)."""
+    ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+        """Pixels with black at 0 and white at 1, NaN where missing; noise and sky in these units, (C,) or (B, C)."""
         if self.stretch.limits == "survey":
             low, span = self.background, self.bright
         else:
@@ -284,14 +284,14 @@ class _Way:
             low, span = both[..., 0], np.maximum(both[..., 1] - both[..., 0], NOISE_FLOOR * self.bright)
         black, white = (_bands(v, values.device) for v in (low, span))
         levels = (values - black) / white
-        noise = self.noise / span
+        noise, sky = self.noise / span, np.maximum(self.background - low, 0) / span
         if (self.weight != 1).any():
             levels *= _bands(self.weight, values.device)
-            noise = noise * self.weight
+            noise, sky = noise * self.weight, sky * self.weight
         if known is None and _whole(levels):
-            return levels.clamp_(-REACH, REACH), noise
+            return levels.clamp_(-REACH, REACH), noise, sky
         kept = _known(values) if known is None else known
-        return torch.where(kept, levels.clamp(-REACH, REACH), torch.nan), noise
+        return torch.where(kept, levels.clamp(-REACH, REACH), torch.nan), noise, sky
 
     def _channels(self, levels: torch.Tensor) -> torch.Tensor:
         """Red, green and blue, or one channel of grey."""
@@ -301,18 +301,23 @@ class _Way:
             return levels
         return _folded(levels).flip(1) if self.science else _folded(levels)  # reddest band → red
 
-    def _noise_shown(self, noise: np.ndarray, device: torch.device) -> tuple[Level, Level]:
-        """Median and largest noise of the bands shown: numbers, or (B, 1, 1, 1) where each cutout has its own."""
-        used = np.maximum(noise if self.chosen is None else noise[..., list(self.chosen)], NOISE_FLOOR)
-        if used.ndim == 1:
-            return float(np.median(used)), float(used.max())
-        return tuple(_cutouts(v, device) for v in (np.median(used, axis=1), used.max(axis=1)))
+    def _noise_shown(self, noise: np.ndarray, sky: np.ndarray, device: torch.device) -> tuple[Level, Level]:
+        """Median noise of the bands shown, and the level below which there is no colour, the largest of noise and sky.
+
+        Numbers, or (B, 1, 1, 1) where each cutout has its own.
+        """
+        used = slice(None) if self.chosen is None else list(self.chosen)
+        noise = np.maximum(noise[..., used], NOISE_FLOOR)
+        faint = noise + sky[..., used]
+        if noise.ndim == 1:
+            return float(np.median(noise)), float(faint.max())
+        return _cutouts(np.median(noise, axis=1), device), _cutouts(faint.max(axis=1), device)
 
     # -- curve and colour ----------------------------------------------------------------------------------------------
 
-    def _coloured(self, channels: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
+    def _coloured(self, channels: torch.Tensor, noise: np.ndarray, sky: np.ndarray) -> torch.Tensor:
         """Stretch the mean of the channels, and colour it."""
-        median, fading = self._noise_shown(noise, channels.device)
+        median, fading = self._noise_shown(noise, sky, channels.device)
         softening = self.stretch.softness * median
         if self.stretch.black != 0 or self.stretch.white != 1:
             black = self.stretch.black * median
@@ -324,7 +329,7 @@ class _Way:
             return shown
         return (_lupton if self.stretch.colour == "lupton" else _gentle)(channels, intensity, shown, fading)
 
-    def _redrawn(self, picture: torch.Tensor, noise: np.ndarray) -> torch.Tensor:
+    def _redrawn(self, picture: torch.Tensor) -> torch.Tensor:
         """What was a picture already, each channel for itself."""
         if self.stretch.black != 0 or self.stretch.white != 1:
             black = self.stretch.black / 255

@@ -87,6 +87,13 @@ def test_the_address_brings_a_stretch_back(view):
     assert other.stretch == other.own_stretch and other.notice[0] == "error" and other.stretch_text == ""
 
 
+def test_a_change_is_one_change(view):
+    seen = []
+    view.state.param.watch(lambda *_: seen.append(1), ["stretch", "own_stretch"])
+    view.part._handle_msg({"type": "set", "settings": {"gain": 2.0, "smooth": 1.5}})
+    assert len(seen) == 1
+
+
 def test_saving_types_the_command(view):
     started = []
     view.store.jobs.start = lambda title, *words: started.append(words)
