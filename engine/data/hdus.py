@@ -7,6 +7,7 @@ make it fail. Compressed images go to astropy. FITS standard 4.0 (Pence et al. 2
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import re
@@ -97,8 +98,15 @@ def _value(text: str, default):
     return default
 
 
+def packed(path: str) -> bool:
+    """Whether a file is packed as a whole, so that its length says nothing."""
+    return str(path).lower().endswith((".gz", ".bz2"))
+
+
 def open_fits(path: str) -> BinaryIO | gzip.GzipFile:
-    """Open a FITS file, unpacking gzip on the way."""
+    """Open a FITS file, unpacking gzip and bzip2 on the way."""
+    if str(path).lower().endswith(".bz2"):
+        return bz2.open(path, "rb")  # type: ignore[return-value]
     return gzip.open(path, "rb") if str(path).lower().endswith(".gz") else open(path, "rb")
 
 

@@ -17,7 +17,10 @@ import pyarrow as pa
 from engine.errors import UserError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fits.fz", ".fz")
+FITS = (
+    *(".fits", ".fit", ".fts", ".fz"),
+    *(f".{kind}.{how}" for kind in ("fits", "fit", "fts") for how in ("gz", "bz2", "fz")),
+)
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 ARRAYS = (".npz", ".npy")
 #: kind of source → how its files' names end.

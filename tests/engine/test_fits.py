@@ -10,7 +10,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from engine.data.cutouts import Unreadable
-from engine.data.fits import band_file_ids, examine, look, zeros_are_holes
+from engine.data.fits import look, zeros_are_holes
+from engine.data.fits_bands import band_file_ids
+from engine.data.fits_headers import examine
 from engine.data.references import Asked, Place, walk
 from engine.errors import UserError
 from engine.survey import Survey
@@ -69,7 +71,7 @@ def test_a_folder_a_band_with_one_file_missing(tmp_path):
         np.testing.assert_array_equal(cutouts[row], [images[b, key] for b in "grz"])
     np.testing.assert_array_equal(cutouts[1][1:], [images[b, 10] for b in "rz"])
     assert look(Place(root, tuple(names(root))), Asked(bands=["z", "g"])).bands == ("z", "g")
-    with pytest.raises(UserError, match="no folder for the band y"):
+    with pytest.raises(UserError, match="no files of the band y"):
         look(Place(root, tuple(names(root))), Asked(bands=["y"]))
 
 

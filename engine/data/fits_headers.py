@@ -1,0 +1,253 @@
+"""What the headers of a FITS file say: its images and which of them is the object's, bands, position, companions.
+
+A header's celestial WCS gives the position of a cutout's middle. RA and DEC cards are a second choice: they are often
+where the telescope pointed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.data.fits_bands import is_companion, split_bands
+from engine.data.hdus import Hdu, open_fits, packed, read_hdus, read_pixels
+from engine.data.named_arrays import split_names
+from engine.data.tangent import world
+
+if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
+#: A file with more images than this is a list of objects; with fewer, an image and what belongs to it (model, weight).
+LIST_OF_OBJECTS = 10
+#: Planes of a cube that are taken for bands, at most.
+MOST_PLANES = 64
+#: Names of extensions that show what a fit made of an object, and what follows them (a band).
+_DERIVED = re.compile(r"^(model|residuals?|resid|subtracted)(?: ?map| ?image)?((?:[_\- ]\w{1,12}|\d{0,2})\s*)$", re.I)
+_WCS_CARD = re.compile(
+    r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
+    r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$"
+)
+_SIP_CARD = re.compile(r"^[AB]P?_(ORDER|\d_\d)$")
+_RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
+_FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a FITS file's headers say.
+
+    Attributes
+    ----------
+    images : list of Hdu
+        Those that hold an image; the chosen one first unless it is a list of objects.
+    ra, dec : float, deg
+        Middle of the chosen image, NaN where unknown.
+    filter : str or None
+    by_band : dict
+        Object → {band: image}, where images of the file are bands; the object is ``""`` if there is one.
+    planes : tuple of str or None
+        Bands of a cube's planes, if the header tells them.
+    """
+
+    images: list[Hdu]
+    ra: float
+    dec: float
+    filter: str | None
+    by_band: dict[str, dict[str, Hdu]] = field(default_factory=dict)
+    planes: tuple[str, ...] | None = None
+
+
+def examine(path: str) -> Examined:
+    """Read a file's headers, choose its image, and find its position.
+
+    The chosen image is the extension called SCI, else the first that is not constant: CANDELS' primary is all zero.
+
+    Raises
+    ------
+    ValueError, OSError
+        If it is no FITS file, holds no image, or is cut short.
+    """
+    with open_fits(path) as stream:
+        hdus = read_hdus(stream)
+        images = [h for h in hdus if h.shape and (len(h.shape) == 2 or h.shape[0] <= MOST_PLANES)]
+        if not images:
+            raise ValueError("it holds no image")
+        by_band = images_by_band(images, hdus[0])
+        if by_band:
+            images = [hdu for bands in by_band.values() for hdu in bands.values()]
+        elif len(images) <= LIST_OF_OBJECTS:
+            chosen = _choose(stream, images, path)
+            images = [chosen, *(h for h in images if h is not chosen)]
+        chosen = images[0]
+        if not packed(path) and os.path.getsize(path) < max(h.start + h.size for h in images):
+            raise ValueError("the file is cut short")
+    ra, dec = position(chosen, hdus[0])
+    return Examined(images, ra, dec, _filter(chosen, hdus[0]), by_band, _plane_names(chosen, hdus[0]))
+
+
+def images_by_band(images: list[Hdu], primary: Hdu) -> dict[str, dict[str, Hdu]]:
+    """Images of a file that are bands of one object or of several, told by EXTNAME, else by FILTER cards of their own.
+
+    Returns
+    -------
+    dict
+        Object → {band: image}; empty if they are not bands.
+    """
+    flat = [h for h in images if len(h.shape) == 2 and not is_companion(h.name)]
+    if len(flat) < 2:
+        return {}
+    told: Sequence[tuple[str, str] | None] | None = (
+        split_bands([h.name for h in flat]) if all(h.name for h in flat) else None
+    )
+    if told is None:
+        filters = [_filter(h) for h in flat]
+        distinct = len({f for f in filters if f}) == len(filters) > 1
+        told = [("", f) for f in filters if f] if distinct else None
+    found: dict[str, dict[str, Hdu]] = {}
+    for hdu, pair in zip(flat, told or ()):
+        if pair is not None:
+            found.setdefault(pair[0], {})[pair[1]] = hdu
+    return found
+
+
+def _plane_names(hdu: Hdu, primary: Hdu) -> tuple[str, ...] | None:
+    """Names of a cube's planes: ``BANDS = 'grz'``, or a numbered card a plane (``BAND0`` …, ``FILTER1`` …)."""
+    if len(hdu.shape) != 3:
+        return None
+    for source in (hdu, primary):
+        for key in ("BANDS", "FILTERS", "BAND", "FILTER"):
+            told = split_names(source.get(key))
+            if told is not None and len(told) == hdu.shape[0] == len(set(told)):
+                return tuple(told)
+        for key, first in (("BAND", 0), ("BAND", 1), ("FILTER", 0), ("FILTER", 1), ("FILT", 1), ("PLANE", 1)):
+            numbered = [source.get(f"{key}{first + k}") for k in range(hdu.shape[0])]
+            if all(isinstance(n, str) and n.strip() for n in numbered) and len(set(numbered)) == len(numbered):
+                return tuple(str(n).strip() for n in numbered)
+    return None
+
+
+def _choose(stream, images: list[Hdu], path: str) -> Hdu:
+    named = [h for h in images if h.name.upper() == "SCI"]
+    if named or len(images) == 1:
+        return (named or images)[0]
+    likely = [h for h in images if not is_companion(h.name)] or images
+    for hdu in likely:
+        pixels = read_pixels(stream, hdu, path)
+        known = pixels[np.isfinite(pixels)]
+        if known.size and known.min() < known.max():
+            return hdu
+    return likely[0]
+
+
+def _filter(*hdus: Hdu) -> str | None:
+    for hdu in hdus:
+        for key in _FILTER_CARDS:
+            name = hdu.get(key)
+            if isinstance(name, str) and name.strip() and not name.strip().upper().startswith("CLEAR"):
+                return name.strip()
+    return None
+
+
+def position(hdu: Hdu, primary: Hdu) -> tuple[float, float]:
+    """Position of the middle of an image.
+
+    Parameters
+    ----------
+    hdu, primary : Hdu
+        The image, and the file's first HDU, where RA and DEC cards may be instead.
+
+    Returns
+    -------
+    ra, dec : float, deg
+        NaN where the headers do not say.
+    """
+    found = _wcs_middle(hdu)
+    if found is not None:
+        return found
+    for source in (hdu, primary):
+        for ra_key, dec_key in zip(_RA_CARDS, _DEC_CARDS):
+            found = _degrees(source.get(ra_key), source.get(dec_key))
+            if found is not None:
+                return found
+    return np.nan, np.nan
+
+
+def celestial(hdu: Hdu) -> WCS | None:
+    """The celestial WCS of an image; None if it has none, or one that makes no sense."""
+    if "CRVAL1" not in hdu.cards or not hdu.shape:
+        return None
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    header = fits.Header()
+    sip = str(hdu.get("CTYPE1", "")).endswith("-SIP")
+    for key in hdu.cards:
+        if _WCS_CARD.match(key) or (sip and _SIP_CARD.match(key)):
+            header[key] = hdu.get(key)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wcs = WCS(header).celestial
+            if wcs.naxis != 2:
+                return None
+            wcs.array_shape = hdu.shape[-2:]
+            return wcs
+    except Exception:  # the library raises many kinds on odd headers; a cutout without a position is still a cutout
+        return None
+
+
+def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
+    wcs = celestial(hdu)
+    if wcs is None:
+        return None
+    height, width = hdu.shape[-2:]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lon, lat = world(wcs, (width - 1) / 2, (height - 1) / 2)
+    except Exception:  # as in `celestial`
+        return None
+    return (float(lon) % 360, float(lat)) if np.isfinite(lon) and np.isfinite(lat) else None
+
+
+def _degrees(ra, dec) -> tuple[float, float] | None:
+    from engine.data.catalogue import sexagesimal
+
+    if isinstance(ra, str) and isinstance(dec, str):
+        ra, dec = sexagesimal(ra, hours=True), sexagesimal(dec, hours=False)
+    plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (ra, dec))
+    return (float(ra) % 360, float(dec)) if plain and abs(dec) <= 90 and -180 <= ra <= 360 else None
+
+
+def companions(stream, hdus: list[Hdu], index: int, path: str) -> dict[str, np.ndarray]:
+    """Models and residuals of an image that are kept in its file.
+
+    They are told by EXTNAME or, as GALFIT writes it, by the OBJECT card (``model``, ``residual map``), and have the
+    image's size.
+
+    Returns
+    -------
+    dict
+        ``model``, ``residual``, or such a name with what follows it (``residual_r``) → (h, w) float32.
+    """
+    shape = hdus[index].shape[-2:]
+    found: dict[str, np.ndarray] = {}
+    if sum(bool(h.shape) for h in hdus) > LIST_OF_OBJECTS:
+        return found
+    for hdu in hdus:
+        told = next((m for m in map(_DERIVED.match, (hdu.name, str(hdu.get("OBJECT", "")).strip())) if m), None)
+        if told is None or hdu.index == index or hdu.shape != shape:
+            continue
+        name = ("model" if told[1].lower() == "model" else "residual") + told[2].lower().rstrip()
+        found.setdefault(name, read_pixels(stream, hdu, path)[0])
+    return found
+
+
+def reason_of(error: Exception) -> str:
+    return "the file is gone" if isinstance(error, FileNotFoundError) else str(error) or type(error).__name__
