@@ -483,6 +483,7 @@ def field(tmp_path, names, *, cards=None, suffix="", seeds=True):
         (["nb816_t", "g_t", "r_t"], None, "rg", ["r", "g"]),
         (["nb816_t", "g_t"], None, ("nb816", "g"), ["nb816", "g"]),
         (["hsc_I_1", "hsc_G_1"], None, "gi", ["g", "i"]),
+        (["t_g", "t_r", "t_i"], ["HSC", "HSC", "HSC"], "ri", ["r", "i"]),
         (["mosaic"], ["MULTI"], ("F814W",), ["F814W"]),
         (["mosaic"], None, ("band",), None),
         (["VIS", "NIR_Y", "NIR_H"], None, ("VIS", "Y", "H"), None),
@@ -492,6 +493,14 @@ def test_the_band_of_an_image_is_told(tmp_path, names, cards, bands, asked):
     ra, dec = field(tmp_path, names, cards=cards)
     survey, _ = make(tmp_path, tmp_path / "in", [ra], [dec], size=8, bands=asked)
     assert survey.bands == tuple(bands)
+
+
+def test_units_are_told(tmp_path):
+    wcs = tangent_wcs(30, 0, crpix=[30, 30])
+    write(tmp_path / "in" / "a_g.fits", noise((60, 60)), wcs, BUNIT="nJy")
+    write(tmp_path / "in" / "a_r.fits", noise((60, 60)), wcs)
+    survey, _ = make(tmp_path, tmp_path / "in", *wcs.all_pix2world([30], [30], 0), size=8)
+    assert survey.cutouts.units(0) == ("nJy", "")
 
 
 def test_bands_hold_their_own_images(tmp_path):
