@@ -2,8 +2,8 @@
 
 Plain images are mapped into memory, and only the rows of a box are touched. Of a compressed image (``.fz``) only the
 tiles that the box meets are unpacked; once that has been as many pixels as the image has, it is unpacked whole and kept,
-so that no order of reading costs more than twice the best. A ``.gz`` cannot be entered in the middle: it is unpacked whole
-at once. What is kept is bounded by `KEPT` bytes, open files by `OPEN`; a file that has changed is opened anew.
+so that no order of reading costs more than twice the best. A ``.gz`` or ``.bz2`` cannot be entered in the middle: it is
+unpacked whole at once. What is kept is bounded by `KEPT` bytes, open files by `OPEN`; a file that has changed is opened anew.
 
 Any number of threads may read; a process that was forked opens its own files, so that nothing shares a place in a file.
 """
@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.data.hdus import TYPES, Hdu, mapped, open_fits, quietly, read_hdus, scaled
+from engine.data.hdus import TYPES, Hdu, mapped, open_fits, packed, quietly, read_hdus, scaled
 
 #: Images that are open at once, at most: a process may often have 1024 files, and others want some.
 OPEN = 256
@@ -243,14 +243,14 @@ def _close(images) -> None:
 
 
 def _opened(path: str, hdu: Hdu) -> Image:
-    if path.lower().endswith(".gz"):
+    if packed(path):
         with open_fits(path) as stream:
-            return _unzipped(stream, hdu)
+            return _unpacked_whole(stream, hdu)
     return Compressed(path, hdu) if hdu.compressed else Plain(mapped(path, hdu), hdu)
 
 
-def _unzipped(stream, hdu: Hdu) -> Plain:
-    refusal = unfit_for_gzip(hdu)
+def _unpacked_whole(stream, hdu: Hdu) -> Plain:
+    refusal = too_packed(hdu)
     if refusal:
         raise ValueError(refusal)
     stream.seek(hdu.start)
@@ -263,10 +263,10 @@ def _unzipped(stream, hdu: Hdu) -> Plain:
     return Plain(np.frombuffer(raw, kind, count).reshape(shape), hdu, len(raw))
 
 
-def unfit_for_gzip(hdu: Hdu) -> str:
-    """Why an image cannot be read out of a ``.gz``; empty if it can."""
+def too_packed(hdu: Hdu) -> str:
+    """Why an image cannot be read out of a file that is packed as a whole; empty if it can."""
     if hdu.compressed or hdu.get("BITPIX") not in TYPES:
-        return "it is packed twice: unpack it with gunzip"
+        return "it is packed twice: unpack the file first (gunzip, bunzip2)"
     if hdu.size > KEPT // 2:
-        return f"unpacked it takes {hdu.size / 1e9:.1f} GB of memory: unpack it with gunzip, then it is read in place"
+        return f"unpacked it takes {hdu.size / 1e9:.1f} GB of memory: unpack the file first (gunzip, bunzip2), then it is read in place"
     return ""

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.data.band_names import in_order, of_images, of_planes, words
-from engine.data.boxes import unfit_for_gzip
+from engine.data.boxes import too_packed
 from engine.data.fits_bands import COMPANIONS
 from engine.data.fits_headers import MOST_PLANES
 from engine.data.grids import WCS_CARD, Grid, grid
-from engine.data.hdus import Hdu, open_fits, read_hdus
+from engine.data.hdus import Hdu, open_fits, packed, read_hdus
 from engine.data.references import Place, Rejected, Root, some, without_extension
 from engine.errors import UserError
 from engine.jobs import Progress, silent
@@ -132,11 +132,11 @@ def find_tiles(place: Place, bands: Sequence[str] | None = None, progress: Progr
             f"({some(f'{tile.file}, HDU {tile.index}' for tile in twice)})"
         )
     tiles = [tile for band in order for tile in tiles if tile.band == band]
-    zipped = sorted({tile.file for tile in tiles if tile.file.lower().endswith(".gz")})
+    zipped = sorted({tile.file for tile in tiles if packed(tile.file)})
     if zipped:
         notes.append(
-            f"{len(zipped):,} images are .gz, which are unpacked whole into memory: "
-            f"unpacked with gunzip they are read faster ({some(zipped)})"
+            f"{len(zipped):,} files are packed (.gz, .bz2), and have to be unpacked whole into memory: "
+            f"unpack them first (gunzip, bunzip2) to read them faster ({some(zipped)})"
         )
     return Tiling(tuple(tiles), tuple(order), tuple(rejected), tuple(notes), len(names))
 
@@ -207,11 +207,11 @@ def _require_whole(path: str, images: list[SkyImage]) -> None:
     ------
     ValueError
     """
-    zipped = path.lower().endswith(".gz")
+    zipped = packed(path)
     for image in images:
         if image.planes > MOST_PLANES:
             raise ValueError(f"it has {image.planes:,} planes: it is a cube of spectra, no image in a few bands")
-        if zipped and (refusal := unfit_for_gzip(image.hdu)):
+        if zipped and (refusal := too_packed(image.hdu)):
             raise ValueError(refusal)
         if not zipped and os.path.getsize(path) < image.hdu.start + image.hdu.size:
             raise ValueError("the file is cut short")

@@ -1,5 +1,6 @@
 """Boxes cut from mosaics: against the truth of simulated fields, and against astropy's own, slow cutouts."""
 
+import bz2
 import gzip
 import multiprocessing
 import shutil
@@ -290,7 +291,7 @@ def every_object(wcs, shape, side):
     return np.array(x), np.array(y), *wcs.all_pix2world(x, y, 0)
 
 
-@pytest.mark.parametrize("packing", ["plain", "gz", "fz"])
+@pytest.mark.parametrize("packing", ["plain", "gz", "bz2", "fz"])
 @pytest.mark.parametrize("kind", kinds_of_image())
 def test_boxes_equal_those_of_astropy(tmp_path, kind, packing):
     image, cards = kinds_of_image()[kind]
@@ -313,8 +314,9 @@ def test_boxes_equal_those_of_astropy(tmp_path, kind, packing):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         truth = fits.getdata(path, -1 if packing == "fz" else 0).astype("f8")
-    if packing == "gz":
-        with open(path, "rb") as plain, gzip.open(folder / "a.fits.gz", "wb") as packed:
+    if packing in ("gz", "bz2"):
+        opener = gzip.open if packing == "gz" else bz2.open
+        with open(path, "rb") as plain, opener(folder / f"a.fits.{packing}", "wb") as packed:
             shutil.copyfileobj(plain, packed)
         path.unlink()
     side = 14
