@@ -268,5 +268,5 @@ def too_packed(hdu: Hdu) -> str:
     if hdu.compressed or hdu.get("BITPIX") not in TYPES:
         return "it is packed twice: unpack the file first (gunzip, bunzip2)"
     if hdu.size > KEPT // 2:
-        return f"unpacked it takes {hdu.size / 1e9:.1f} GB of memory: unpack the file first (gunzip, bunzip2), then it is read in place"
+        return f"unpacked it takes {hdu.size / 1e9:.1f} GB of memory: unpack the file on disk (gunzip, bunzip2)"
     return ""
