@@ -3,6 +3,7 @@
 // one another when they blink.
 
 const CRISP = 2; // enlarged more than this, pixels are shown as they are instead of being blurred
+const LONGEST = 240; // px of the scale bar
 const MARK = "#62e0ff", HALO = "rgba(0, 0, 0, .75)";
 
 let hatching = null;
@@ -80,7 +81,7 @@ function trace(context, draw, width = 1.25) {
 
 // Four arms that leave the middle open.
 function drawCrosshair(context, canvas, camera, [px, py]) {
-  const [x, y] = onto(canvas, camera, px + 0.5, py + 0.5);
+  const [x, y] = onto(canvas, camera, px + 0.5, py + 0.5).map((v) => Math.round(v) + 0.5); // a sharp line
   const size = Math.min(canvas.clientWidth, canvas.clientHeight);
   const gap = Math.max(7, 0.11 * size), arm = Math.max(6, 0.12 * size);
   trace(context, (c) => {
@@ -111,9 +112,9 @@ function write(context, text, x, y, align) {
   context.fillText(text, x, y);
 }
 
-// A round length of sky, at most a third of the view; `scale` in arcsec a pixel.
+// A round length of sky; `scale` in arcsec a pixel.
 function drawBar(context, canvas, camera, scale) {
-  const length = round(canvas.clientWidth / 3 / camera.scale * scale);
+  const length = round(Math.min(canvas.clientWidth / 3, LONGEST) / camera.scale * scale);
   const long = length / scale * camera.scale, x = 10, y = canvas.clientHeight - 10;
   trace(context, (c) => { c.moveTo(x, y); c.lineTo(x + long, y); }, 2);
   write(context, length >= 60 ? `${+(length / 60).toPrecision(3)}′` : `${+length.toPrecision(3)}″`, x + long / 2, y - 10, "center");

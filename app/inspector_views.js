@@ -53,7 +53,7 @@ class Views {
       on: button("icon", "", "Blink on (.)", () => this.manual(1)),
       crosshair: button("icon", "", "Crosshair (c)", () => this.toggle("crosshair")),
       six: button("icon", "", "Six views at once (g)", () => this.toggle("six")),
-      stretch: button("plain", "Stretch…", "How pictures are drawn (x)", () => this.act.send("stretching")),
+      stretch: button("plain", "Stretch…", "How pictures are drawn (x)", () => { this.setLarge(false); this.act.send("stretching"); }),
       large: button("icon", "", "As large as the window (Enter)", () => this.setLarge(!this.large)),
     };
     for (const [name, made] of Object.entries(this.buttons)) if (ICONS[name]) setIcon(made, name);
@@ -226,7 +226,10 @@ class Views {
     else if (event.key === "p") this.play(!this.playing);
     else if (event.key === "c") this.toggle("crosshair");
     else if (event.key === "g") this.toggle("six");
-    else return false;
+    else {
+      if (event.key === "x") this.setLarge(false); // the stretch's panel would open beneath
+      return false;
+    }
     return true;
   }
 
