@@ -23,10 +23,9 @@ from engine.data.catalogue import (
     column_named,
     positions,
     simple_name,
-    text_id,
     text_ids,
 )
-from engine.data.references import some, without_extension
+from engine.data.references import some
 from engine.errors import UserError
 
 #: Distance within which a position names an object, arcsec: half a typical ground-based seeing disc.
@@ -211,7 +210,7 @@ def _join(ids: Sequence[str], keys: np.ndarray) -> np.ndarray:
     (N,) int64
         -1 where there is none.
     """
-    wanted = np.array([text_id(without_extension(i)) for i in ids], object)
+    wanted = text_ids(pa.array([str(i) for i in ids], pa.string()))
     rows = np.full(len(wanted), -1, np.int64)
     left = pd.Series(keys).astype(object)
     while True:  # drop one folder from the front of every key until none is left
@@ -226,12 +225,12 @@ def _join(ids: Sequence[str], keys: np.ndarray) -> np.ndarray:
 
 def _repeats(table: pa.Table, column: str, rows: np.ndarray, hdus) -> tuple[np.ndarray, tuple[str, ...]]:
     """Find rows that repeat the id of a matched one, and name the ids whose rows differ."""
-    keys = pd.Series(text_ids(table[column]))
+    keys = pd.Series(text_ids(table[column]), dtype=object)
     matched = np.unique(rows[rows >= 0])
-    again = keys.duplicated(keep=False) & (keys != "")
+    again = np.array(keys.duplicated(keep=False) & (keys != ""))
     again[matched] = False
-    again &= keys.isin(set(keys[matched]))
-    extra = np.flatnonzero(again.to_numpy())
+    extra = np.flatnonzero(again)
+    extra = extra[pd.Index(keys[extra]).isin(keys[matched])] if len(extra) else extra
     if len(extra) == 0 or (hdus is not None and simple_name(column) in HDU_NAMES):
         return np.zeros(0, np.int64), ()
     first = {key: int(row) for row, key in zip(matched, keys[matched])}
