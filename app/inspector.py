@@ -37,7 +37,7 @@ class InspectorDrawer(Component):
     numbers = param.Bytes(b"", doc="Its pixels' values, and where they lie on the sky.")
     near = param.Bytes(b"", doc="Its neighbours.")
 
-    _esm = script("inspector_sky.js", "inspector_canvas.js", "inspector_views.js", "inspector.js")
+    _esm = script(*(f"inspector{part}.js" for part in ("_sky", "_canvas", "_readout", "_views", "")))
     _stylesheets = [styles("inspector.css"), styles("inspector_views.css")]  # noqa: RUF012 (Panel's class attribute)
 
 

@@ -37,9 +37,9 @@ class Views {
     this.note = element("p", "note");
     this.stage.append(this.main, this.title, this.note);
     this.grid = element("div", "six");
-    this.readout = element("div", "readout", "", { role: "status", "aria-live": "off" });
+    this.readout = new Readout();
     this.strip = element("div", "strip-of-views", "", { role: "group", "aria-label": "Choose a view" });
-    this.root.append(this.stage, this.grid, this.buildTools(), this.strip, this.readout);
+    this.root.append(this.stage, this.grid, this.buildTools(), this.strip, this.readout.root);
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.stage);
     new ResizeObserver(() => this.draw()).observe(this.grid);
@@ -127,8 +127,9 @@ class Views {
 
   // All other pictures of the same object.
   async showViews({ header, pictures }) {
+    const latest = (this.latest = pictures);
     const bitmaps = await this.decode(pictures);
-    if (!this.header || header.row !== this.header.row || header.row !== this.row) return;
+    if (latest !== this.latest || !this.header || header.row !== this.header.row || header.row !== this.row) return;
     this.put(header.views.map((view, k) => ({ ...view, bitmap: bitmaps[k] })));
     this.card = header.card;
     this.blinks = header.blinks;
@@ -360,72 +361,9 @@ class Views {
     this.tell(on ? [Math.floor(x), Math.floor(y)] : null);
   }
 
-  // Pixel, position and values; of the object itself while the pointer is elsewhere.
-  tell(pixel = null) {
-    this.readout.hidden = !this.header || Boolean(this.header.problem);
-    if (this.readout.hidden) return;
-    const { width, height, missing } = this.header;
-    const numbers = this.numbers;
-    const lost = missing > 0 ? ` · ${missing < 0.001 ? "<0.1" : (100 * missing).toFixed(1)} % missing` : "";
-    const size = element("span", "muted", `${width} × ${height} px${numbers?.scale ? ` of ${+numbers.scale.toPrecision(3)}″` : ""}${unitOf(numbers)}${lost}`);
-    const first = element("div", "line");
-    const lines = [first];
-    if (numbers) {
-      const [x, y] = pixel ?? numbers.place;
-      const at = [x, y].map((v) => minus(String(Math.round(v))));
-      first.append(element("b", "", pixel ? `x ${at[0]}, y ${at[1]}` : `object at x ${at[0]}, y ${at[1]}`));
-      if (pixel) first.append(element("span", "off", `${this.offset(x, y)} off`, { title: "Distance from the object" }));
-      if (numbers.sky) lines.push(this.position(x, y));
-      lines.push(this.values(Math.round(x), Math.round(y)));
-      if (numbers.block > 1) lines.push(line("hint muted", `Values are means of ${numbers.block}×${numbers.block} pixels.`));
-    }
-    first.append(size);
-    this.readout.replaceChildren(...lines);
-  }
-
-  // Distance from the object, as text.
-  offset(x, y) {
-    const { sky, scale, place } = this.numbers;
-    if (!sky) return scale ? angle(Math.hypot(x - place[0], y - place[1]) * scale) : `${Math.hypot(x - place[0], y - place[1]).toFixed(1)} px`;
-    const here = planeOf(sky, x, y), there = planeOf(sky, ...place);
-    return angle(Math.hypot(here[0] - there[0], here[1] - there[1]));
-  }
-
-  position(x, y) {
-    const [ra, dec] = skyOf(this.numbers.sky, x, y);
-    const made = line("sky", sexagesimal(ra, dec).join("  "));
-    made.append(element("span", "muted", `${ra.toFixed(6)}°  ${dec < 0 ? "−" : "+"}${Math.abs(dec).toFixed(6)}°`));
-    Object.assign(made.dataset, { ra, dec });
-    return made;
-  }
-
-  values(x, y) {
-    const { shape, block, values, bands, units } = this.numbers;
-    const [count, high, wide] = shape;
-    const [column, row] = [Math.floor(x / block), Math.floor(y / block)];
-    const on = column >= 0 && row >= 0 && column < wide && row < high;
-    const list = element("dl", "values");
-    const alike = unitOf(this.numbers) !== "";
-    for (let band = 0; band < count; band += 1) {
-      const number = on ? values[(band * high + row) * wide + column] : NaN;
-      const unit = units[band] ? ` ${units[band]}` : "";
-      const one = element("div", "", "", { title: `${bands[band]}: ${Number.isFinite(number) ? number : "unknown"}${unit}` });
-      one.append(element("dt", "", bands[band]), element("dd", "", `${value(number)}${alike ? "" : unit}`));
-      list.append(one);
-    }
-    return list;
-  }
+  tell(pixel = null) { this.readout.show(this.header, this.numbers, pixel); }
 
   destroy() { clearInterval(this.timer); cancelAnimationFrame(this.frame); }
 }
 
-// The unit that all bands have; each has its own, or none is known: empty.
-const unitOf = (numbers) => (numbers?.units[0] && numbers.units.every((unit) => unit === numbers.units[0]) ? ` in ${numbers.units[0]}` : "");
-
 const titleOf = (view) => (view.bitmap ? view.title : `${view.title}: none`);
-
-function line(name, text) {
-  const made = element("div", `line ${name}`);
-  made.append(element("span", "", text));
-  return made;
-}
