@@ -269,6 +269,27 @@ def export(args, progress: Progress) -> Outcome:
     return {"file": str(path)}, f"Wrote {path}."
 
 
+def pictures(args, progress: Progress) -> Outcome:
+    """Write pictures of objects as PNG: one file each in a folder, or a sheet of all of them."""
+    from engine.data.stretch import Stretch
+    from engine.share.pictures import write_pictures
+
+    survey = Survey.open(args.survey)
+    written = write_pictures(
+        survey,
+        args.place,
+        rows=survey.rows(args.ids) if args.ids else None,
+        query=args.query,
+        selection=args.selection,
+        stretch=Stretch.from_text(args.stretch, base=survey.stretch) if args.stretch is not None else None,
+        size=args.size,
+        sheet=args.sheet,
+        overwrite=args.overwrite,
+        progress=progress,
+    )
+    return written.facts(), written.text()
+
+
 def status(args, progress: Progress) -> Outcome:
     """Say what a survey has, and what to do next."""
     survey = Survey.open(args.survey)
@@ -476,6 +497,16 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--selection", help="only a kept selection")
     command.add_argument("--target", help="only this target's labels and scores")
     command.add_argument("--ranking", action="store_true", help="in the order of the target's posterior mean")
+    command.add_argument("--overwrite", action="store_true")
+
+    command = add(pictures)
+    command.add_argument("place", type=Path, metavar="PLACE", help="a folder, or a file .png for one picture or a sheet")
+    command.add_argument("--ids", nargs="+", metavar="ID", help="only these objects")
+    command.add_argument("--query", help="only objects that meet it")
+    command.add_argument("--selection", help="only a kept selection")
+    command.add_argument("--stretch", metavar="SETTINGS", help="beside the survey's own, such as 'curve=log,smooth=1.5'")
+    command.add_argument("--size", type=_positive, default=256, help="pixels a side (256)")
+    command.add_argument("--sheet", action="store_true", help="all on one sheet, with their ids")
     command.add_argument("--overwrite", action="store_true")
 
     add(status)

@@ -159,14 +159,13 @@ class Stretch:
         known = {f.name: f.default for f in fields(cls)}
         found = dict(section)
         for name, value in section.items():
-            right = isinstance(value, (list, dict) if name in ("rgb", "weights") else (str, int, float))
-            if name not in known or not right:
+            if name not in known or not _fits(name, known[name], value):
                 raise UserError(
                     f"[stretch] in survey.toml says {name} = {value!r}",
                     f"correct it, or delete it; the names are: {', '.join(known)}",
                 )
         if "rgb" in found:
-            found["rgb"] = tuple(map(str, found["rgb"]))
+            found["rgb"] = tuple(found["rgb"])
         if "weights" in found:
             found["weights"] = tuple(found["weights"].items())
         return cls(**found)
@@ -191,6 +190,17 @@ class Stretch:
 def _require(what: str, value: float, low: float, high: float) -> None:
     if not (isinstance(value, (int, float)) and math.isfinite(value) and low <= value <= high):
         raise UserError(f"{what} cannot be {value!r} in a stretch", f"give a number from {low:g} to {high:g}")
+
+
+def _fits(name: str, default, value) -> bool:
+    """Whether a value of the header is of the kind that a setting has."""
+    if name == "rgb":
+        return isinstance(value, list) and all(isinstance(band, str) for band in value)
+    if name == "weights":
+        return isinstance(value, dict) and all(isinstance(w, (int, float)) for w in value.values())
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 def _written(name: str, value) -> str:

@@ -94,7 +94,7 @@ def export(
     """
     path = Path(path)
     write = _writer(path, overwrite)
-    chosen = _rows(survey, rows, query, selection)
+    chosen = chosen_rows(survey, rows, query, selection)
     ranked = _ranked(survey, chosen, target) if ranking else chosen
     table = _catalogue(survey, ranked, target, columns, layout, ranking)
     meta = _provenance(
@@ -127,8 +127,14 @@ def _writer(path: Path, overwrite: bool) -> Callable[[Path, pa.Table, dict], Non
 # -- which objects ----------------------------------------------------------------------------------------------------
 
 
-def _rows(survey: Survey, rows, query: str | None, selection: str | None) -> np.ndarray:
-    """Objects that meet everything asked for, in the order given."""
+def chosen_rows(survey: Survey, rows, query: str | None, selection: str | None) -> np.ndarray:
+    """Objects that meet everything asked for, in the order given.
+
+    Raises
+    ------
+    UserError
+        If a row is not in the survey, or none is left.
+    """
     from engine.search import selections
 
     chosen = np.arange(len(survey)) if rows is None else np.asarray(rows, np.int64)
