@@ -18,7 +18,7 @@ import numpy as np
 from engine.data.fits_bands import is_companion, split_bands
 from engine.data.hdus import Hdu, open_fits, packed, read_hdus, read_pixels
 from engine.data.named_arrays import split_names
-from engine.data.tangent import world
+from engine.data.tangent import deproject, world
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -33,6 +33,8 @@ _WCS_CARD = re.compile(
     r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
     r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$"
 )
+#: Cards that make a WCS more than a tangent plane with a linear map.
+_MORE_CARD = re.compile(r"^(A|B|AP|BP)_ORDER$|^PV\d_\d+$|^CROTA\d$|^(CPDIS|CQDIS|DP|DQ|D2IM)\w*$|^CTYPE[3-9]$")
 _SIP_CARD = re.compile(r"^[AB]P?_(ORDER|\d_\d)$")
 _RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
@@ -202,7 +204,56 @@ def celestial(hdu: Hdu) -> WCS | None:
         return None
 
 
+def plain_tangent(hdu: Hdu, x: float, y: float) -> tuple[float, float] | None:
+    """Position of a 0-based pixel of a plain tangent plane, ten times faster than by a WCS object.
+
+    Returns
+    -------
+    ra, dec : float, deg
+        ICRS; None where the header says more than a reference point and a linear map: distortions, another projection,
+        frame, equinox, unit or pole.
+    """
+    get = hdu.get
+    plain = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg", "LONPOLE": 180.0}
+    if any(get(key, usual) != usual for key, usual in plain.items()) or "CTYPE1" not in hdu.cards:
+        return None
+    if get("RADESYS", get("RADECSYS", "ICRS")) not in ("ICRS", "FK5") or get("EQUINOX", get("EPOCH", 2000.0)) != 2000.0:
+        return None
+    if any(_MORE_CARD.match(key) for key in hdu.cards) or get("WCSAXES", 2) != 2:
+        return None
+    values = [get(key) for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2")]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values) or not abs(values[1]) < 90:
+        return None
+    ra, dec, *reference = values
+    linear = _linear(hdu)
+    if linear is None:
+        return None
+    east, north = linear @ (np.array([x + 1.0, y + 1.0]) - reference) * 3600
+    lon, lat = deproject(east, north, ra, dec)
+    return float(lon), float(lat)
+
+
+def _linear(hdu: Hdu) -> np.ndarray | None:
+    """From pixels to degrees on the tangent plane, (2, 2): CD, or PC times CDELT; None if it is not plain."""
+    cd, pc = (any(re.match(rf"{name}\d_\d$", key) for key in hdu.cards) for name in ("CD", "PC"))
+    if cd and pc:
+        return None
+    name, other = ("CD", 0.0) if cd else ("PC", 1.0)
+    matrix = np.array([[hdu.get(f"{name}{i}_{j}", other * (i == j)) for j in (1, 2)] for i in (1, 2)], object)
+    steps = np.array([1.0, 1.0] if cd else [hdu.get("CDELT1", 1.0), hdu.get("CDELT2", 1.0)], object)
+    try:
+        found = matrix.astype(np.float64) * steps.astype(np.float64)[:, None]
+    except (TypeError, ValueError):
+        return None
+    good = np.isfinite(found).all() and np.linalg.det(found) != 0
+    return found if good else None
+
+
 def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
+    if "CRVAL1" in hdu.cards and hdu.shape:
+        found = plain_tangent(hdu, (hdu.shape[-1] - 1) / 2, (hdu.shape[-2] - 1) / 2)
+        if found is not None:
+            return found
     wcs = celestial(hdu)
     if wcs is None:
         return None

@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.wcs import WCS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.data.cutouts import Unreadable
 from engine.data.fits import look, zeros_are_holes
 from engine.data.fits_bands import band_file_ids
-from engine.data.fits_headers import examine
+from engine.data.fits_headers import examine, plain_tangent
+from engine.data.hdus import Hdu
 from engine.data.references import Asked, Place, walk
 from engine.errors import UserError
 from engine.survey import Survey
@@ -136,6 +140,55 @@ def test_positions_come_from_the_wcs_and_not_from_the_telescope(tmp_path):
     assert (examine(str(tmp_path / "b.fits")).ra, examine(str(tmp_path / "b.fits")).dec) == (7.5, -1.5)
     write(tmp_path / "c.fits", noise(), CTYPE1="nonsense", CRVAL1=1.0)
     assert np.isnan(examine(str(tmp_path / "c.fits")).ra)
+
+
+@given(
+    st.floats(0, 359.99),
+    st.floats(-89.9, 89.9),
+    st.floats(-200, 200),
+    st.floats(-180, 180),
+    st.sampled_from(["CD", "PC", "CDELT"]),
+    st.sampled_from([{}, {"RADESYS": "FK5", "EQUINOX": 2000.0}, {"RADESYS": "ICRS"}, {"LONPOLE": 180.0, "WCSAXES": 2}]),
+)
+def test_a_plain_tangent_plane_is_astropys(ra, dec, pixel, turn, how, more):
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": ra, "CRVAL2": dec, "CRPIX1": pixel, "CRPIX2": 7.5}
+    matrix = np.array([[-c, s], [s, c]])
+    if how == "CD":
+        header |= {f"CD{i + 1}_{j + 1}": 1e-3 * float(matrix[i, j]) for i in (0, 1) for j in (0, 1)}
+    else:
+        header |= {"CDELT1": -2e-3, "CDELT2": 1e-3, "CUNIT1": "deg", "CUNIT2": "deg"}
+    if how == "PC":
+        header |= {f"PC{i + 1}_{j + 1}": float(matrix[i, j]) for i in (0, 1) for j in (0, 1)}
+    cards = {key: f"'{value}'" if isinstance(value, str) else repr(value) for key, value in (header | more).items()}
+    found = plain_tangent(Hdu(0, cards, 0, 0), 20, 30)
+    expected = WCS(fits.Header(header | more)).all_pix2world(20, 30, 0)
+    separation = SkyCoord(*found, unit="deg").separation(SkyCoord(*expected, unit="deg")).arcsec
+    assert separation < 1e-5
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
+        {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN"},
+        {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2},
+        {"PV1_1": 1.0},
+        {"CROTA2": 30.0},
+        {"RADESYS": "FK4"},
+        {"EQUINOX": 1950.0},
+        {"CUNIT1": "arcsec"},
+        {"LONPOLE": 90.0},
+        {"CD1_1": 1e-4, "PC1_1": 1.0},
+        {"CRVAL1": "x"},
+        {"CDELT1": 0.0},
+    ],
+)
+def test_what_is_more_than_a_plain_tangent_plane_is_left_to_astropy(more):
+    header = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 1.0, "CRVAL2": 2.0, "CRPIX1": 3.0, "CRPIX2": 4.0}
+    header |= {"CDELT1": -1e-4, "CDELT2": 1e-4} | more
+    cards = {key: f"'{value}'" if isinstance(value, str) else repr(value) for key, value in header.items()}
+    assert plain_tangent(Hdu(0, cards, 0, 0), 0, 0) is None
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared survey data are not beside the repository")
