@@ -10,6 +10,7 @@ import numpy as np
 from tests.bench.boxes import boxes
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.measure import Figure, clocked, compare
+from tests.bench.sources import fits_reading, indexing
 
 
 def galaxies(n: int, dimension: int, seed: int = 0) -> np.ndarray:
@@ -241,6 +242,8 @@ ALL = (
     lasso,
     map_frame,
     reading,
+    indexing,
+    fits_reading,
     boxes,
     encoding,
     products,
