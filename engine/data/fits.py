@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from engine.data.astrometry import celestial
 from engine.data.cutouts import Unreadable, resample
-from engine.data.fits_headers import LIST_OF_OBJECTS, celestial, companions, reason_of
+from engine.data.fits_headers import LIST_OF_OBJECTS, companions, reason_of
 from engine.data.fits_look import look
 from engine.data.hdus import Hdu, open_fits, read_hdus, read_pixels
 from engine.data.references import Root

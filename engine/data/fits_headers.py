@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.data.astrometry import celestial, sky
 from engine.data.fits_bands import is_companion, split_bands
 from engine.data.hdus import Hdu, open_fits, packed, read_hdus, read_pixels
 from engine.data.named_arrays import split_names
-from engine.data.tangent import deproject, world
+from engine.data.tangent import deproject
 
 if TYPE_CHECKING:
-    from astropy.wcs import WCS
+    pass
 
 #: A file with more images than this is a list of objects; with fewer, an image and what belongs to it (model, weight).
 LIST_OF_OBJECTS = 10
@@ -29,13 +29,8 @@ LIST_OF_OBJECTS = 10
 MOST_PLANES = 64
 #: Names of extensions that show what a fit made of an object, and what follows them (a band).
 _DERIVED = re.compile(r"^(model|residuals?|resid|subtracted)(?: ?map| ?image)?((?:[_\- ]\w{1,12}|\d{0,2})\s*)$", re.I)
-_WCS_CARD = re.compile(
-    r"^(WCSAXES|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE"
-    r"|RADESYS|RADECSYS|EQUINOX|EPOCH)$"
-)
 #: Cards that make a WCS more than a tangent plane with a linear map.
 _MORE_CARD = re.compile(r"^(A|B|AP|BP)_ORDER$|^PV\d_\d+$|^CROTA\d$|^(CPDIS|CQDIS|DP|DQ|D2IM)\w*$|^CTYPE[3-9]$")
-_SIP_CARD = re.compile(r"^[AB]P?_(ORDER|\d_\d)$")
 _RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
 
@@ -180,30 +175,6 @@ def position(hdu: Hdu, primary: Hdu) -> tuple[float, float]:
     return np.nan, np.nan
 
 
-def celestial(hdu: Hdu) -> WCS | None:
-    """The celestial WCS of an image; None if it has none, or one that makes no sense."""
-    if "CRVAL1" not in hdu.cards or not hdu.shape:
-        return None
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    header = fits.Header()
-    sip = str(hdu.get("CTYPE1", "")).endswith("-SIP")
-    for key in hdu.cards:
-        if _WCS_CARD.match(key) or (sip and _SIP_CARD.match(key)):
-            header[key] = hdu.get(key)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            wcs = WCS(header).celestial
-            if wcs.naxis != 2:
-                return None
-            wcs.array_shape = hdu.shape[-2:]
-            return wcs
-    except Exception:  # the library raises many kinds on odd headers; a cutout without a position is still a cutout
-        return None
-
-
 def plain_tangent(hdu: Hdu, x: float, y: float) -> tuple[float, float] | None:
     """Position of a 0-based pixel of a plain tangent plane, ten times faster than by a WCS object.
 
@@ -258,13 +229,8 @@ def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
     if wcs is None:
         return None
     height, width = hdu.shape[-2:]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            lon, lat = world(wcs, (width - 1) / 2, (height - 1) / 2)
-    except Exception:  # as in `celestial`
-        return None
-    return (float(lon) % 360, float(lat)) if np.isfinite(lon) and np.isfinite(lat) else None
+    lon, lat = sky(wcs, (width - 1) / 2, (height - 1) / 2)
+    return (float(lon), float(lat)) if np.isfinite(lon) and np.isfinite(lat) else None
 
 
 def _degrees(ra, dec) -> tuple[float, float] | None:

@@ -11,25 +11,18 @@ Cost: a k-d tree of the catalogue, O(N log N), and one transform of each object 
 
 from __future__ import annotations
 
-import re
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.data.astrometry import celestial, pixels, sky
 from engine.data.hdus import Hdu
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-#: Cards that a celestial WCS is made of. Whatever else is in a header cannot spoil it.
-WCS_CARD = re.compile(
-    r"^(WCSAXES|NAXIS|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|NAXIS)\d|(CD|PC)\d_\d|P[VS]\d_\d+|LONPOLE|LATPOLE"
-    r"|RADESYS|RADECSYS|EQUINOX|EPOCH|[AB]P?_(ORDER|DMAX|\d_\d)|WAT\d_\d{3})$"
-)
-NUMBER = re.compile(r"^(CRVAL|CRPIX|CDELT|CD|PC)\d")
 #: Points on each edge, and on each side of the inner lattice, on which the outline of an image is measured.
 OUTLINE = 17
 #: Radius beyond which an image is taken to cover the sky, deg: no single tangent plane reaches as far.
@@ -88,18 +81,7 @@ class Grid:
 
     def positions(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """RA and Dec (deg) of pixels; NaN where the projection has no sky."""
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            axes = self.wcs.all_pix2world(np.asarray(x, np.float64), np.asarray(y, np.float64), 0)
-        lon, lat = axes[self.wcs.wcs.lng], axes[self.wcs.wcs.lat]
-        frame = _frame(self.wcs)
-        if frame is None:
-            return lon % 360, lat
-        from astropy.coordinates import SkyCoord
-
-        good = np.isfinite(lon) & np.isfinite(lat)
-        sky = SkyCoord(np.where(good, lon, 0), np.where(good, lat, 0), unit="deg", frame=frame).icrs
-        return np.where(good, sky.ra.deg, np.nan), np.where(good, sky.dec.deg, np.nan)
+        return sky(self.wcs, x, y)
 
     def vectors(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Directions of pixels, (n, 3) unit vectors."""
@@ -117,17 +99,7 @@ class Grid:
         x, y : (n,) float64
             0-based; NaN for what is not on the image.
         """
-        lon, lat = ra, dec
-        frame = _frame(self.wcs)
-        if frame is not None:
-            from astropy.coordinates import SkyCoord
-
-            sky = SkyCoord(ra, dec, unit="deg").transform_to(frame)
-            lon, lat = sky.spherical.lon.deg, sky.spherical.lat.deg
-        world = (lon, lat) if self.wcs.wcs.lng < self.wcs.wcs.lat else (lat, lon)
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            x, y = self.wcs.all_world2pix(*world, 0, quiet=True)
+        x, y = pixels(self.wcs, ra, dec)
         inside = (x >= -0.5) & (x <= self.width - 0.5) & (y >= -0.5) & (y <= self.height - 0.5)
         back = self.vectors(x[inside], y[inside]) - unit_vectors(ra[inside], dec[inside])
         apart = np.degrees(np.linalg.norm(back, axis=1)) * 3600
@@ -162,10 +134,10 @@ def grid(hdu: Hdu, primary: Hdu | None = None) -> Grid | None:
         return None
     height, width = hdu.shape[-2:]
     source = hdu if "CRVAL1" in hdu.cards or primary is None else primary
+    wcs = celestial(source)
+    if wcs is None:
+        return None
     try:
-        wcs = celestial(source)
-        if wcs is None:
-            return None
         empty = Grid(wcs, height, width, np.zeros((0, 3)))
         outline = empty.vectors(*_lattice(height, width))
         made = Grid(wcs, height, width, outline)
@@ -175,75 +147,10 @@ def grid(hdu: Hdu, primary: Hdu | None = None) -> Grid | None:
     return made if good else None
 
 
-def celestial(hdu: Hdu) -> WCS | None:
-    """The celestial WCS of an image's two axes, in their order; None if there is none.
-
-    Raises
-    ------
-    Exception
-        Of many kinds, if the cards make no sense.
-    """
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    if "CRVAL1" not in hdu.cards or "CTYPE1" not in hdu.cards:
-        return None
-    cards = {key: text for key, text in hdu.cards.items() if WCS_CARD.match(key)}
-    if any(NUMBER.match(key) and isinstance(hdu.get(key, ""), str) for key in cards):
-        return None  # the library would take it for zero
-    for key in ("CTYPE1", "CTYPE2"):
-        kind = str(hdu.get(key, "")).strip()
-        if "A_ORDER" in cards and kind.endswith("-TAN"):  # astropy obeys these coefficients, too, and says so on stderr
-            cards[key] = f"'{kind}-SIP'"
-    text = "".join(f"{key:8}= {value:70}"[:80] for key, value in cards.items())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wcs = WCS(fits.Header.fromstring(text))
-        wcs = wcs if wcs.naxis == 2 else wcs.sub([1, 2])
-        wcs.wcs.set()
-    return wcs if {wcs.wcs.lng, wcs.wcs.lat} == {0, 1} else None
-
-
 def unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Directions of positions (deg), (n, 3)."""
     lon, lat = np.radians(ra), np.radians(dec)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
-
-
-def cut_out(wcs: WCS, x: int, y: int, width: int, height: int) -> WCS:
-    """The same WCS for a box whose first pixel is (x, y), which may lie outside of the image."""
-    from astropy.wcs import Sip
-
-    wcs = wcs.deepcopy()
-    wcs.wcs.crpix = wcs.wcs.crpix - [x, y]
-    if wcs.sip is not None:
-        sip = wcs.sip
-        wcs.sip = Sip(sip.a, sip.b, sip.ap, sip.bp, sip.crpix - [x, y])
-    wcs.pixel_shape = (width, height)
-    return wcs
-
-
-def rescaled(wcs: WCS, factor: float, size: int) -> WCS:
-    """The same WCS for an image resampled to `size` pixels a side, each `factor` old ones wide; its edges stay."""
-    from astropy.wcs import Sip
-
-    def bend(terms: np.ndarray | None) -> np.ndarray | None:
-        if terms is None:
-            return None
-        p, q = np.indices(terms.shape)  # Σ A (f u)^p (f v)^q = f Σ A' u^p v^q
-        return terms * factor ** (p + q - 1.0)
-
-    wcs = wcs.deepcopy()
-    wcs.wcs.crpix = (wcs.wcs.crpix - 0.5) / factor + 0.5
-    if wcs.wcs.has_cd():
-        wcs.wcs.cd = wcs.wcs.cd * factor
-    else:  # the matrix, not CDELT: TPV's terms come between the two in wcslib
-        wcs.wcs.pc = wcs.wcs.pc * factor
-    if wcs.sip is not None:
-        sip = wcs.sip
-        wcs.sip = Sip(bend(sip.a), bend(sip.b), bend(sip.ap), bend(sip.bp), (sip.crpix - 0.5) / factor + 0.5)
-    wcs.pixel_shape = (size, size)
-    return wcs
 
 
 def _lattice(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -251,18 +158,6 @@ def _lattice(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     share = np.linspace(0, 1, OUTLINE)
     x, y = np.meshgrid(share * width - 0.5, share * height - 0.5)
     return x.ravel(), y.ravel()
-
-
-def _frame(wcs: WCS):
-    """The frame of a WCS that is not ICRS to 0.02 arcsec; None if it is.
-
-    FK5 of J2000 is taken as ICRS: catalogues of such images give their positions as they were measured on them.
-    """
-    from astropy.wcs.utils import wcs_to_celestial_frame
-
-    frame = wcs_to_celestial_frame(wcs)
-    j2000 = frame.name == "fk5" and abs(frame.equinox.jyear - 2000) < 1e-3
-    return None if frame.name == "icrs" or j2000 else frame
 
 
 # -- which image an object is cut from --------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.data.astrometry import sky
+
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
@@ -103,11 +105,11 @@ def tangent(wcs: WCS, width: int, height: int) -> Tangent | None:
     """
     middle = ((width - 1) / 2, (height - 1) / 2)
     half = max(width, height) / 2
-    ra, dec = (float(v) for v in world(wcs, *middle))
+    ra, dec = (float(v) for v in sky(wcs, *middle))
     if not (np.isfinite(ra) and np.isfinite(dec)):
         return None
     x, y = _grid(width, height, GRID)
-    plane = np.stack(project(*world(wcs, x, y), ra, dec), axis=-1)
+    plane = np.stack(project(*sky(wcs, x, y), ra, dec), axis=-1)
     if not np.isfinite(plane).all():
         return None
     fit, *_ = np.linalg.lstsq(_terms(x, y, middle, half), plane, rcond=None)
@@ -115,33 +117,12 @@ def tangent(wcs: WCS, width: int, height: int) -> Tangent | None:
     if not scale > 0:
         return None
     x, y = _grid(width, height, GRID - 1, inset=0.5 / (GRID - 1))
-    between = np.stack(project(*world(wcs, x, y), ra, dec), axis=-1)
+    between = np.stack(project(*sky(wcs, x, y), ra, dec), axis=-1)
     error = float(np.hypot(*(between - _terms(x, y, middle, half) @ fit).T).max()) / scale
     if not error <= WORST:
         return None
     east, north = (tuple(float(c) for c in column) for column in fit.T)
     return Tangent(ra, dec, middle, half, east, north, scale, error)
-
-
-def world(wcs: WCS, x, y) -> tuple[np.ndarray, np.ndarray]:
-    """RA and Dec (ICRS, deg) of 0-based pixels, whatever the frame of the WCS."""
-    from astropy.wcs.utils import wcs_to_celestial_frame
-
-    axes = wcs.all_pix2world(x, y, 0)
-    lon, lat = (np.asarray(axes[k], np.float64) for k in (wcs.wcs.lng, wcs.wcs.lat))  # either may come first
-    frame = wcs_to_celestial_frame(wcs)
-    if frame.name in ("icrs", "fk5") and getattr(frame, "equinox", None) in (None, _j2000()):
-        return lon % 360.0, lat  # FK5 of J2000 is ICRS to 0.02 arcsec, and what catalogues of such images give
-    from astropy.coordinates import SkyCoord
-
-    sky = SkyCoord(lon, lat, unit="deg", frame=frame).icrs
-    return np.asarray(sky.ra.deg), np.asarray(sky.dec.deg)
-
-
-def _j2000():
-    from astropy.time import Time
-
-    return Time("J2000")
 
 
 def project(ra, dec, ra0: float, dec0: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.data.astrometry import WCS_CARD
 from engine.data.band_names import in_order, of_images, of_planes, words
 from engine.data.boxes import too_packed
 from engine.data.fits_bands import COMPANIONS
 from engine.data.fits_headers import MOST_PLANES
-from engine.data.grids import WCS_CARD, Grid, grid
+from engine.data.grids import Grid, grid
 from engine.data.hdus import Hdu, open_fits, packed, read_hdus
 from engine.data.references import Place, Rejected, Root, some, without_extension
 from engine.errors import UserError
@@ -189,7 +190,11 @@ def images_in(path: str, name: str, grids: dict[Key, Grid | None]) -> list[SkyIm
         source = hdu if "CRVAL1" in hdu.cards or alone is None else alone
         key = (
             hdu.shape[-2:],
-            *((k, v.partition(" /")[0].strip()) for k, v in source.cards.items() if WCS_CARD.match(k)),
+            *(
+                (k, v.partition(" /")[0].strip())
+                for k, v in source.cards.items()
+                if WCS_CARD.match(k) or SIP_CARD.match(k)
+            ),
         )
         if key not in grids:
             grids[key] = grid(hdu, alone)
