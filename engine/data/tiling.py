@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.data.astrometry import WCS_CARD
+from engine.data.astrometry import SIP_CARD, WCS_CARD
 from engine.data.band_names import in_order, of_images, of_planes, words
 from engine.data.boxes import too_packed
 from engine.data.fits_bands import COMPANIONS
