@@ -15,6 +15,13 @@ class UserError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str):
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{problem}: {remedy}.")
+        self.problem = one_line(problem)
+        self.remedy = one_line(remedy)
+        super().__init__(f"{self.problem}: {self.remedy}.")
+
+
+def one_line(text: str) -> str:
+    """Text with control characters as escapes: a file's name may hold a newline, or what a terminal takes for an order."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -11,15 +11,13 @@ import bz2
 import gzip
 import os
 import re
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+
+from engine.quiet import quietly
 
 BLOCK = 2880
 CARD = 80
@@ -29,9 +27,6 @@ MOST_BLOCKS = 20_000
 MOST_VALUES = 1 << 28
 
 TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-
-#: astropy's warnings are silenced for the whole process while it reads; one reader at a time does so.
-_SILENCED = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -260,11 +255,3 @@ def _through_astropy(path: str, index: int) -> np.ndarray:
 
     with quietly(), fits.open(path, memmap=False, ignore_missing_end=True) as file:
         return np.asarray(file[index].data, np.float32)
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Silence astropy's warnings on odd headers; one thread at a time, since warnings are the whole process's."""
-    with _SILENCED, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -20,6 +20,7 @@ from PIL import Image
 from engine.data.cutouts import Unreadable
 from engine.data.references import NOTHING, Asked, Found, Place, Rejected, Root, named_bands, names_to_ids, require_some
 from engine.jobs import Progress, silent
+from engine.quiet import quietly
 
 if TYPE_CHECKING:
     from engine.survey import Survey
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MOST_PIXELS = 4096 * 4096
 #: Threads that decode; more than the cores of a small machine only compete.
 THREADS = min(8, os.cpu_count() or 1)
+#: Formats that are decoded, whatever a file is called: others bring decoders that nobody needs (or run a program).
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 #: PIL's modes of more than 8 bits a pixel; all are grey.
 DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 GREY = ("L", "1", "LA", *DEEP)
@@ -47,7 +50,7 @@ def open_image(path: str) -> Image.Image:
         If it is no picture.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"it claims more than {MOST_PIXELS:,} pixels, too many for a cutout") from error
     if image.width * image.height > MOST_PIXELS:
@@ -74,6 +77,8 @@ def decode(path: str, bands: int, *, science: bool = False) -> np.ndarray:
     with open_image(path) as image:
         deep = image.mode in DEEP
         if not deep:
+            if image.mode == "P" and "transparency" in image.info:  # as Pillow advises
+                image = image.convert("RGBA")
             image = image.convert("L" if bands == 1 else "RGB")
         pixels = np.asarray(image)
     planes = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
@@ -99,10 +104,12 @@ class ImageFiles:
         """Read cutouts; see `engine.data.cutouts.CutoutSource`."""
         names = [self._files[int(row)] for row in rows]
         if len(names) < 4 or THREADS == 1:
-            return [self._one(name) for name in names]
+            with quietly():
+                return [self._one(name) for name in names]
         if self._pool is None:
             self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
-        return list(self._pool.map(self._one, names))
+        with quietly():  # of odd metadata
+            return list(self._pool.map(self._one, names))
 
     def _one(self, name: str) -> np.ndarray | Unreadable:
         try:
@@ -164,7 +171,7 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
     modes: Counter[str] = Counter()
     rejected: list[Rejected] = []
     shapes: list[tuple[int, int]] = []
-    with ThreadPoolExecutor(THREADS) as pool:
+    with quietly(), ThreadPoolExecutor(THREADS) as pool:
         for done, (name, outcome) in enumerate(zip(names, pool.map(checked, names)), 1):
             if isinstance(outcome, Rejected):
                 rejected.append(outcome)

@@ -31,7 +31,7 @@ from engine.data.references import Asked, Found
 from engine.data.report import LISTED, Report
 from engine.data.stretch import Calibration, calibrate, to_rgb
 from engine.data.thumbnails import SIDE, encode
-from engine.errors import UserError
+from engine.errors import UserError, one_line
 from engine.jobs import Progress, silent
 from engine.survey import REFERENCE_PREFIX, Survey, version
 
@@ -80,7 +80,7 @@ class Ingested:
 
     def text(self) -> str:
         """The report for people, and what to do next."""
-        lines = [line[:1].upper() + line[1:] + "." for line in self.details.lines()]
+        lines = [one_line(line[:1].upper() + line[1:] + ".") for line in self.details.lines()]
         if self.survey is None:
             return "\n".join([*lines, "Nothing was written"])
         following = (self.details.following or "embed SURVEY").replace("SURVEY", shlex.quote(str(self.survey.path)))

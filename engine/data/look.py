@@ -7,6 +7,7 @@ asked. A folder is of the kind that most of its objects seem to be: a file that 
 from __future__ import annotations
 
 import dataclasses
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -24,9 +25,11 @@ from engine.data.references import (
     Asked,
     Found,
     Place,
+    Rejected,
+    entries,
     is_store,
     kind_of,
-    walk,
+    some,
 )
 from engine.errors import UserError
 from engine.jobs import Progress, silent
@@ -53,18 +56,51 @@ def look(source: str | Path, asked: Asked = NOTHING, *, progress: Progress = sil
     UserError
         If there is nothing there that can be read.
     """
-    kind, place, notes = _contents(Path(source), boxes=asked.size is not None)
+    source = Path(source)
+    if not source.exists():
+        raise UserError(f"there is no folder or file {source}", "check the path")
+    whole = source.is_file() or (source / "survey.toml").is_file() or is_store(source) or is_hats(source)
+    names, rejected, notes = ([], [], []) if whole else _below(source.resolve())
+    kind, place, passed = _contents(source, names, boxes=asked.size is not None)
     if kind == "fits" and is_mosaic(place, asked):
         kind = "mosaic"
     module = import_module(SOURCES[kind].split(":")[0])
     found = module.look(place, asked, progress)
-    return dataclasses.replace(found, notes=(*notes, *found.notes))
+    return dataclasses.replace(
+        found,
+        notes=(*notes, *passed, *found.notes),
+        rejected=(*rejected, *found.rejected),
+        files=found.files + len(rejected),
+    )
 
 
-def _contents(source: Path, *, boxes: bool = False) -> tuple[str, Place, list[str]]:
+def _below(source: Path) -> tuple[list[str], list[Rejected], list[str]]:
+    """Names of what is below a folder, those that cannot be written down, and notes about links."""
+    found = list(entries(source))
+    links = [name for name, link in found if link]
+    names = [name for name, link in found if not link]
+    odd = [name for name in names if not _is_text(name)]
+    names = [name for name in names if _is_text(name)] if odd else names
+    rejected = [
+        Rejected(os.fsencode(name).decode("utf-8", "backslashreplace"), "its name is not UTF-8: rename it")
+        for name in odd
+        if kind_of(name) is not None
+    ]
+    words = f"{len(links):,} links to folders were not followed ({some(links)}): give those folders themselves"
+    return names, rejected, [words] if links else []
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be written down: in another encoding than UTF-8 it holds lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _contents(source: Path, found: list[str], *, boxes: bool = False) -> tuple[str, Place, list[str]]:
     """Kind and place of a source, and notes about what was passed over; FITS if boxes are wanted and there is any."""
-    if not source.exists():
-        raise UserError(f"there is no folder or file {source}", "check the path")
     if source.is_file():
         return _of_file(source.resolve()), Place(source.resolve()), []
     if (source / "survey.toml").is_file():
@@ -74,7 +110,6 @@ def _contents(source: Path, *, boxes: bool = False) -> tuple[str, Place, list[st
         return "zarr", Place(source), []
     if is_hats(source):
         return "table", Place(source), []
-    found = list(walk(source))
     by_kind: dict[str, list[str]] = {kind: [] for kind in SOURCES}
     for name in found:
         kind = kind_of(name)
@@ -86,7 +121,10 @@ def _contents(source: Path, *, boxes: bool = False) -> tuple[str, Place, list[st
     if not chosen or (kind == "fits" and len(chosen) == 1 and _of_file(source / chosen[0]) == "table"):
         return "table", Place(source / _only_table(source, found)), []
     others = {k: n for k, n in by_kind.items() if k != kind and n}
-    notes = [f"{len(other):,} {k} files beside the {kind} ones were passed over" for k, other in others.items()]
+    notes = [
+        f"{len(other):,} {k} files beside the {kind} ones were passed over ({some(other)})"
+        for k, other in others.items()
+    ]
     if kind in CONTAINERS:
         one = len(chosen) == 1
         return kind, Place(source / chosen[0]) if one else Place(source, tuple(n.rstrip("/") for n in chosen)), notes

@@ -7,7 +7,9 @@ machine, so that a name with ``..``, an absolute one, or a link that leaves the 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,15 +176,22 @@ def walk(root: Path) -> Iterator[str]:
 
     A Zarr store is one name, with a slash at its end; what is inside is its own affair.
     """
+    return (name for name, link in entries(root) if not link)
+
+
+def entries(root: Path) -> Iterator[tuple[str, bool]]:
+    """Like `walk`, and links to folders, which are not followed: (name, whether it is one)."""
     for folder, inner, names in os.walk(root):
         prefix = os.path.relpath(folder, root).replace(os.sep, "/") + "/"
         inner[:] = sorted(d for d in inner if not d.startswith(".") and not d.endswith(".survey"))
-        stores = [d for d in inner if is_store(os.path.join(folder, d))]
-        yield from ((prefix + d + "/").removeprefix("./") for d in stores)
-        inner[:] = [d for d in inner if d not in stores]
+        links = [d for d in inner if os.path.islink(os.path.join(folder, d))]
+        yield from (((prefix + d).removeprefix("./"), True) for d in links)
+        stores = [d for d in inner if d not in links and is_store(os.path.join(folder, d))]
+        yield from (((prefix + d + "/").removeprefix("./"), False) for d in stores)
+        inner[:] = [d for d in inner if d not in stores and d not in links]
         for name in sorted(names):
             if not name.startswith("."):
-                yield (prefix + name).removeprefix("./")
+                yield (prefix + name).removeprefix("./"), False
 
 
 class Root:
@@ -198,7 +207,8 @@ class Root:
         Raises
         ------
         ValueError
-            If the name leads outside: absolute, with ``..``, or through a link.
+            If the name leads outside: absolute, with ``..``, or through a link; or to a pipe, a socket or a device, of
+            which reading may never end.
         """
         if os.path.isabs(name) or ".." in name.replace("\\", "/").split("/"):
             raise ValueError("its name leads outside the folder of the survey's pixels")
@@ -206,6 +216,9 @@ class Root:
         real = os.path.realpath(path)
         if real != path and not real.startswith(self._real.rstrip(os.sep) + os.sep):
             raise ValueError("it is a link to a place outside the folder of the survey's pixels")
+        with suppress(OSError):  # what is not there is told where it is opened
+            if stat.S_IFMT(os.stat(path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                raise ValueError("it is neither a file nor a folder")
         return path
 
 

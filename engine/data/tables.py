@@ -146,7 +146,7 @@ def _lists(path: Path) -> list[str]:
     if low.endswith((".fits", ".fit", ".fits.gz")):
         from astropy.table import Table
 
-        from engine.data.hdus import quietly
+        from engine.quiet import quietly
 
         with quietly():
             table = Table.read(path, format="fits")
