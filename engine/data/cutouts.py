@@ -40,6 +40,7 @@ SOURCES = {
     "fits": "engine.data.fits:FitsFiles",
     "mosaic": "engine.data.mosaic:MosaicBoxes",
     "hdf5": "engine.data.hdf5:Hdf5Rows",
+    "hdf5-objects": "engine.data.hdf5_objects:Hdf5Objects",
     "npz": "engine.data.arrays:ArrayRows",
     "npy": "engine.data.npy_files:NpyFiles",
     "zarr": "engine.data.zarrs:ZarrRows",

@@ -115,10 +115,7 @@ def _found(
     if names is not None:
         references["pixels_file"] = np.repeat(np.array(names, object), counts)
     references["pixels_index"] = rows
-    ids, id_name = _ids(columns, names, counts)
-    ra, dec = (_take(columns, usual) for usual in (RA_NAMES, DEC_NAMES))
-    used = {n for n in (id_name, ra, dec) if n is not None and n.lower() in ("id", "ra", "dec")}
-    kept = [n for n in columns.column_names if n and n not in used]
+    kept, ids, ra, dec = found_columns(columns, _called(names, counts))
     bands, pixels = in_order(first.bands, first.science)
     sides = sorted({m.side for m in meanings})
     return Found(
@@ -129,9 +126,9 @@ def _found(
         bands,
         first.science,
         (sides[0], sides[-1]),
-        _degrees(columns, ra),
-        _degrees(columns, dec),
-        columns=columns.select(kept) if kept else None,
+        ra,
+        dec,
+        columns=kept,
         pixels=first.pixels | pixels | ({} if names is None else {"many": True}),
         rejected=tuple(rejected),
         notes=_notes(meanings, root),
@@ -182,8 +179,39 @@ def _as_text(table: pa.Table, tables: list[pa.Table]) -> pa.Table:
     return table
 
 
-def _ids(columns: pa.Table, names: list[str] | None, counts: list[int]) -> tuple[list[str], str | None]:
-    """Ids of the objects: a column of usual name that does not repeat, else the files' names and the rows in them."""
+def _called(names: list[str] | None, counts: list[int]) -> list[str]:
+    """What objects are called if no column tells: by the files' names and the rows in them."""
+    if names is None:
+        return [str(row) for row in range(counts[0])]
+    return [f"{stem}[{row}]" for stem, count in zip(names_to_ids(names), counts) for row in range(count)]
+
+
+def found_columns(columns: pa.Table, called: list[str]) -> tuple[pa.Table | None, list[str], np.ndarray, np.ndarray]:
+    """Tell ids and positions among the columns that came with the pixels.
+
+    Parameters
+    ----------
+    columns : table of N rows
+    called : N str
+        Ids if no column of usual name never repeats.
+
+    Returns
+    -------
+    columns : table or None
+        Those that are left.
+    ids : N str
+    ra, dec : (N,) float64, deg
+        NaN where the columns do not say.
+    """
+    id_name, ids = _ids(columns, called)
+    ra, dec = (_take(columns, usual) for usual in (RA_NAMES, DEC_NAMES))
+    used = {n for n in (id_name, ra, dec) if n is not None and n.lower() in ("id", "ra", "dec")}
+    kept = [n for n in columns.column_names if n and n not in used]
+    return columns.select(kept) if kept else None, ids, _degrees(columns, ra), _degrees(columns, dec)
+
+
+def _ids(columns: pa.Table, called: list[str]) -> tuple[str | None, list[str]]:
+    """The column of ids: one of usual name that does not repeat."""
     usual = list(_usual(columns, (*ID_NAMES, *COUNTING_NAMES)))
     if any(
         n.lower() == "brickid" for n in columns.column_names
@@ -192,10 +220,8 @@ def _ids(columns: pa.Table, names: list[str] | None, counts: list[int]) -> tuple
     for name in usual:
         ids = id_texts(columns[name])
         if ids is not None:
-            return ids, name
-    if names is None:
-        return [str(row) for row in range(counts[0])], None
-    return [f"{stem}[{row}]" for stem, count in zip(names_to_ids(names), counts) for row in range(count)], None
+            return name, ids
+    return None, called
 
 
 def id_texts(column: pa.ChunkedArray) -> list[str] | None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.data.chunks import KEPT, Chunks, unpackable
 from engine.data.file_sets import look_at
-from engine.data.named_arrays import BANDS_NAMES, NamedArrays, split_names
+from engine.data.named_arrays import BANDS_NAMES, NamedArrays, is_stack, split_names
 from engine.data.references import NOTHING, Asked, Found, Place
 from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
@@ -75,14 +75,14 @@ def _open_stack(path: Path, pixels: dict, bands: int, share: int) -> Stack:
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    if not isinstance(_own(file, name), h5py.Dataset):
+    if not isinstance(own(file, name), h5py.Dataset):
         raise UserError(
             f"{path} has no dataset {name!r}", "correct `dataset` in survey.toml, or ingest the source again"
         )
     return file[name]
 
 
-def _own(file: h5py.File, name: str):
+def own(file: h5py.File, name: str):
     """An item of the file, None if there is none or it lies in another file."""
     item = file
     for part in name.strip("/").split("/"):
@@ -117,7 +117,20 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
     UserError
         If none can be read or holds an images dataset, or bands do not fit.
     """
+    if not place.names:
+        from engine.data.hdf5_objects import look_at_objects
+
+        with named_arrays(place.root) as arrays, h5py.File(place.root, "r") as file:
+            found = None if _has_stack(arrays) else look_at_objects(place.root, file, arrays.shapes, asked)
+        if found is not None:
+            return found
     return look_at("hdf5", place, named_arrays, asked, progress)
+
+
+def _has_stack(arrays: NamedArrays) -> bool:
+    """Whether an array holds the images of many objects: in no group, or one of many rows."""
+    stacks = [n for n, (shape, dtype) in arrays.shapes.items() if is_stack(shape) and dtype.kind in "uif"]
+    return any(len(arrays.shapes[n][0]) == 4 or "/" not in n for n in stacks)
 
 
 @contextmanager

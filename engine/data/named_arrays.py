@@ -176,7 +176,7 @@ def _images_name(arrays: NamedArrays, asked: str | None) -> str:
         if asked not in shapes:
             raise UserError(f"{arrays.place} has no array {asked!r}", f"choose one of: {', '.join(shapes) or 'none'}")
         return asked
-    likely = [n for n, (shape, dtype) in shapes.items() if _is_stack(shape) and dtype.kind in "uif"]
+    likely = [n for n, (shape, dtype) in shapes.items() if is_stack(shape) and dtype.kind in "uif"]
     if not likely:
         raise UserError(
             f"{arrays.place} holds no array of images",
@@ -192,7 +192,7 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2].lower()
 
 
-def _is_stack(shape: tuple[int, ...]) -> bool:
+def is_stack(shape: tuple[int, ...]) -> bool:
     """Whether a shape is one of many images."""
     if len(shape) not in (3, 4) or shape[0] == 0:
         return False
