@@ -155,6 +155,8 @@ def _limits(plate: Plate, stretch: Stretch) -> np.ndarray:
     found = plate.limits.get(key)
     if found is None:
         assert plate.pixels is not None
-        found = cutout_limits(plate.pixels[None], stretch)[0]
+        of_one = cutout_limits(plate.pixels[None], stretch)
+        assert of_one is not None
+        found = of_one[0]
         plate.limits = {key: found}
     return found

@@ -73,7 +73,7 @@ class Stretching {
   slider(name, title, tip) {
     const row = element("label", "row", "", { title: tip });
     const [low, high] = this.about.sliders[name];
-    const input = element("input", "", "", { type: "range", min: "0", max: "1", step: "0.005", "aria-label": title || tip });
+    const input = element("input", "", "", { type: "range", min: "0", max: "1", step: this.step(name), "aria-label": title || tip });
     const value = element("output");
     input.addEventListener("input", () => this.change({ [name]: this.rounded(name, this.at(name, Number(input.value))) }));
     input.addEventListener("pointerup", () => input.blur()); // keys belong to the gallery again; those of a keyboard stay
@@ -134,9 +134,14 @@ class Stretching {
     return LOGARITHMIC.has(name) ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   }
 
-  rounded(name, value) {
-    if (name in ROUGH) return Number(value.toFixed(name === "black" && !this.about.science ? 0 : ROUGH[name]));
-    return Number(value.toPrecision(2));
+  decimals(name) { return name === "black" && !this.about.science ? 0 : ROUGH[name]; }
+
+  rounded(name, value) { return Number(name in ROUGH ? value.toFixed(this.decimals(name)) : value.toPrecision(3)); }
+
+  // A step of an arrow key changes the rounded value, or the slider would stay where it is.
+  step(name) {
+    const [low, high] = this.about.sliders[name];
+    return name in ROUGH ? 10 ** -this.decimals(name) / (high - low) : 0.005;
   }
 
   get mode() { return this.settings.rgb === null ? "all" : this.settings.rgb.length === 1 ? "one" : "three"; }

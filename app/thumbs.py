@@ -29,16 +29,16 @@ class Thumbs:
         self._lock = threading.Lock()
         self._rendered: OrderedDict[int, bytes] = OrderedDict()
         self._plates = Plates(survey)
-        self.problem = ""
         self._open()
 
     def _open(self) -> None:
         self._stored = self._survey.thumbnails
         try:
             self.stretch = self._survey.stretch
-        except UserError as error:
+            self.stretch.require_bands(self._survey.bands)
+        except UserError as error:  # `doctor` says it too; the survey can be looked at all the same
             log.warning("%s", error)
-            self.stretch, self.problem = DEFAULT, str(error)
+            self.stretch = DEFAULT
         self._as_stored = self._stored.stretch == self.stretch.text()
 
     def read(self, rows: Sequence[int] | np.ndarray, stretch: Stretch | None = None) -> list[bytes]:

@@ -76,7 +76,7 @@ def diagnose(path: str | Path) -> list[Fault]:
         len(survey)
     except UserError:
         return _sorted(faults)  # the checks above have said why
-    for check in (_counts, _pixels, _thumbnails, _representations, _layouts, _scores):
+    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _scores):
         faults += check(survey)
     return _sorted(faults)
 
@@ -230,6 +230,23 @@ def _references(survey: Survey, root: Path, columns: list[str]) -> Iterator[Faul
             f"{len(outside):,} of {len(names):,} references lead outside the folder (such as {outside[0]})",
             str(root),
             "do not trust this survey; ingest the source again",
+        )
+
+
+def _stretch(survey: Survey) -> Iterator[Fault]:
+    """Whether the header's stretch makes sense, and the thumbnails are drawn with it."""
+    place, thumbnails = str(survey.path / HEADER), survey.thumbnails
+    try:
+        survey.stretch.require_bands(survey.header.get("pixels", {}).get("bands") or ())
+    except UserError as error:
+        yield Fault(error.problem, place, f"correct [stretch], or run `python -m engine stretch {survey.path} --reset`")
+        return
+    if thumbnails.complete and not thumbnails.shows(survey.stretch):
+        yield Fault(
+            "the thumbnails are drawn with another stretch than the header says",
+            place,
+            f"run `python -m engine stretch {survey.path} --set ''`; it draws them anew",
+            WARNING,
         )
 
 

@@ -168,4 +168,6 @@ def limits_of(pixels: torch.Tensor, how: str, percent: float) -> torch.Tensor:
         "zscale": zscale,
         "percentile": partial(percentile, percent=percent),
     }
+    if pixels.device.type == "mps":  # has no float64
+        pixels = pixels.cpu()
     return ways[how](pixels.flatten(2).flatten(0, 1)).reshape(*pixels.shape[:2], 2)

@@ -139,6 +139,13 @@ def test_plates_forget_what_was_used_longest_ago(survey, monkeypatch):
     assert 0 not in plates._plates and 69 in plates._plates
 
 
+@pytest.mark.parametrize("section", [{"curve": "cubic"}, {"rgb": ["q"]}])
+def test_a_header_that_makes_no_sense_shows_the_default(store, section):
+    store.survey.store_header("stretch", section)
+    thumbs = Thumbs(store.survey)
+    assert thumbs.stretch == DEFAULT and thumbs.read([0]) == store.survey.thumbnails.read([0])
+
+
 def test_another_own_stretch_is_drawn_until_the_thumbnails_follow(store):
     thumbs = Thumbs(store.survey)
     stored = thumbs.read([0, 1])

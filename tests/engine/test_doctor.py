@@ -127,6 +127,19 @@ FAULTS = {
     "too many shards": (lambda p: (p / "thumbnails/000001.thumbs").touch(), "more objects than 6", "thumbs", ERROR),
     "pixels gone": (lambda p: (p.parent / "pixels").rename(p.parent / "moved"), "pixels are gone", HEADER, ERROR),
     "some pixels gone": (lambda p: (p.parent / "pixels/3.png").unlink(), "1 of 6 files", "pixels", WARNING),
+    "no such curve": (
+        lambda p: Survey.open(p).store_header("stretch", {"curve": "cubic"}),
+        "curve of a stretch",
+        HEADER,
+        ERROR,
+    ),
+    "no such band": (lambda p: Survey.open(p).store_header("stretch", {"rgb": ["q"]}), "no band 'q'", HEADER, ERROR),
+    "another stretch": (
+        lambda p: Survey.open(p).store_header("stretch", {"gain": 2.0}),
+        "another stretch",
+        HEADER,
+        WARNING,
+    ),
     "leftover": (lambda p: (p / ".objects.parquet.abc.partial").touch(), "interrupted write", "partial", WARNING),
     "leftover beside": (
         lambda p: (p.parent / ".a.survey.abc.partial").mkdir(),

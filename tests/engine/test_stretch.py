@@ -338,3 +338,15 @@ def test_pictures_take_every_setting():
     np.testing.assert_allclose(drawn(softness=3.001), as_it_is, atol=1)  # no jump where the slider leaves its place
     assert drawn(softness=0.5).mean() > as_it_is.mean() > drawn(limits="survey", gain=0.9).mean()
     assert np.ptp(drawn(smooth=3.0)) < np.ptp(as_it_is)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(
+    "text", ["", "limits=zscale,smooth=1.5", "curve=log,bin=2,rgb=z r g,colour=lupton", "limits=percentile"]
+)
+def test_an_accelerator_draws_the_same(text):
+    pixels, levels = sky_and_blob(4, holes=True)
+    options = {"science": True, "stretch": Stretch.from_text(text), "bands": NAMES}
+    there = to_rgb(torch.from_numpy(pixels).cuda(), levels, **options)
+    assert there.is_cuda
+    assert np.abs(there.cpu().numpy().astype(int) - to_rgb(pixels, levels, **options)).max() <= 1
