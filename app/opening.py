@@ -40,6 +40,8 @@ OPTIONS = {
     "join": "--join",
     "radius": "--radius",
     "size": "--size",
+    "fit": "--fit",
+    "side": "--side",
 }
 
 Fields = Mapping[str, object]
@@ -253,7 +255,7 @@ def ingest_arguments(places: Places, fields: Fields, *, must_be_new: bool = True
         value = _text(fields, field)
         if not value:
             continue
-        if field in ("radius", "size"):
+        if field in ("radius", "size", "side"):
             value = _number(value, field)
         options += [option, str(places.resolve(value)) if field == "catalogue" else value]
     bands = _text(fields, "bands").replace(",", " ").split()

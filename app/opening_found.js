@@ -30,6 +30,8 @@ class Found {
       this.text("name", "Name", "its folder will be NAME.survey", { looks: false }), this.text("folder", "In the folder", "", { looks: false }),
       this.text("bands", "Bands", "as found", { hint: "names, in order" }), this.text("dataset", "Array", "as found", { hint: "of an HDF5, Zarr or npz file" }),
       this.text("size", "Box", "64", { hint: "pixels, cut from mosaics" }),
+      this.select("fit", "Sizes", ["", "crop", "pad"], { "": "scaled to the encoder’s", crop: "cropped to a side", pad: "padded to a side" }),
+      this.text("side", "Side", "as found", { hint: "pixels, of crop and pad" }),
     ]);
     const table = this.group("The catalogue", [
       this.text("catalogue", "Table", "as found beside the pixels", { list: "tables", wide: true }), this.text("id_column", "Column of ids", "as found", { list: "columns" }),
@@ -102,7 +104,7 @@ class Found {
     if (source !== this.source) {
       this.source = source;
       const stem = source.replace(/\/+$/, "").split("/").pop();
-      for (const name of ["bands", "dataset", "size", "catalogue", "id_column", "radius"]) { this.values[name] = ""; this.fields[name].value = ""; }
+      for (const name of ["bands", "dataset", "size", "fit", "side", "catalogue", "id_column", "radius"]) { this.values[name] = ""; this.fields[name].value = ""; }
       this.values.join = this.fields.join.value = "auto";
       this.values.name = this.fields.name.value = stem.replace(/\.[^.]+$/, "") || "survey";
       this.strip.replaceChildren();
@@ -190,4 +192,4 @@ class Found {
 }
 
 const KINDS = { images: "Pictures", fits: "FITS images", hdf5: "HDF5", npz: "NumPy arrays", zarr: "Zarr", mosaic: "Boxes of mosaics", table: "A table" };
-const FLAGS = { catalogue: "--catalogue", id_column: "--id-column", dataset: "--dataset", join: "--join", radius: "--radius", size: "--size", bands: "--bands" };
+const FLAGS = { catalogue: "--catalogue", id_column: "--id-column", dataset: "--dataset", join: "--join", radius: "--radius", size: "--size", fit: "--fit", side: "--side", bands: "--bands" };
