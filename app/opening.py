@@ -26,6 +26,7 @@ from app.places import Places
 from app.preview import Preview
 from app.theme import page_style, palette
 from app.wording import in_words
+from engine.data.references import kind_of
 from engine.encoders import ENCODERS
 from engine.errors import UserError
 from engine.survey import Survey, check_name
@@ -150,7 +151,7 @@ class OpeningView:
 
     def _list(self, text: str) -> None:
         folder = self.places.resolve(text)
-        if folder.is_file():
+        if not folder.is_dir() or kind_of(folder.name) is not None:  # a store is a folder, but one thing
             folder = folder.parent
         entries, more = self.places.entries(folder)
         above = folder.parent if folder not in self.places.roots else None

@@ -5,14 +5,21 @@ class Folder {
     this.root = element("nav", "places", "", { "aria-label": "Surveys and folders" });
     this.surveys = element("div", "surveys");
     this.path = element("input", "path", "", { type: "text", spellcheck: "false", autocomplete: "off", "aria-label": "Folder or file", placeholder: "a folder, or a file of cutouts" });
-    this.path.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); page.choose(this.path.value); } });
+    this.path.addEventListener("keydown", (event) => { if (event.key === "Enter") { event.preventDefault(); this.go(); } });
     this.roots = element("div", "roots");
     this.entries = element("ul", "entries");
     this.here = button("primary", "Look at this folder", "See what this folder holds", () => page.choose(this.at));
     const place = element("div", "place");
-    place.append(this.path, button("plain", "Look", "See what is there", () => page.choose(this.path.value)));
+    place.append(this.path, button("plain", "Look", "See what is there", () => this.go()));
     this.root.append(element("h2", "", "Surveys"), this.surveys, element("h2", "", "A new one, of your own pixels"), place, this.roots, this.entries, this.here);
     this.showSurveys(null);
+  }
+
+  // To the path that was typed: look at it, and show what lies around it.
+  go() {
+    const path = this.path.value;
+    this.page.choose(path);
+    this.page.list(path);
   }
 
   showSurveys(found) {
