@@ -129,13 +129,24 @@ def survey_default(own: Stretch, science: bool) -> Stretch:
 
 def faint_light(own: Stretch, science: bool) -> Stretch:
     """What is little above the noise: haloes, streams, dwarfs."""
-    return replace(own, curve="asinh", limits="survey", gain=1.8, softness=1.0, smooth=1.0, invert=False)
+    return replace(
+        own,
+        curve="asinh",
+        limits="survey",
+        gain=1.8,
+        softness=1.0,
+        black=0.0,
+        white=1.0,
+        smooth=1.0,
+        bin=1,
+        invert=False,
+    )
 
 
 def core(own: Stretch, science: bool) -> Stretch:
     """What is brightest: nuclei, bars, close pairs."""
     return replace(
-        own, curve="linear", limits="survey", gain=1.0, white=1.5 if science else 1.0, smooth=0.0, invert=False
+        own, curve="linear", limits="survey", gain=1.0, black=0.0, white=1.0, smooth=0.0, bin=1, invert=False
     )
 
 

@@ -10,6 +10,7 @@ from galaxies import COUNT, fresh_store, make_survey
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.state import State
+from engine.data.stretch import Stretch
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 
@@ -225,17 +226,18 @@ def test_clicks_open_the_inspector_and_label(session):
     session.tiles.nth(2).dblclick()
     inspector = session.page.locator(".inspector")
     session.until(lambda: inspector.locator("h2").inner_text() == "g0002")
-    session.until(lambda: inspector.locator(".band").count() == 4 and inspector.locator(".near .tile").count() == 12)
-    assert inspector.locator(".frame img").evaluate("e => Math.min(e.clientWidth, e.clientHeight)") >= 320
+    bands = inspector.locator(".strip-of-views [data-view^='band:']")
+    session.until(lambda: bands.count() == 3 and inspector.locator(".near .tile").count() == 12)
+    assert inspector.locator(".stage .main").evaluate("e => Math.min(e.clientWidth, e.clientHeight)") >= 240
     inspector.locator(".verdict.unsure").click()
     session.until(lambda: session.codes()[2] == 3 and session.label(2) == "unsure")
     session.until(lambda: inspector.locator(".history li").count() == 1)
     session.press("Enter")
-    session.until(lambda: inspector.locator(".frame.large").count() == 1)
+    session.until(lambda: inspector.locator(".views.large").count() == 1)
     session.press("ArrowRight")
     session.until(lambda: inspector.locator("h2").inner_text() == "g0003")
     session.press("Escape")
-    session.until(lambda: inspector.locator(".frame.large").count() == 0)
+    session.until(lambda: inspector.locator(".views.large").count() == 0)
     assert session.state.inspecting
     session.press("Escape")
     session.until(lambda: not session.state.inspecting)
@@ -254,11 +256,18 @@ def test_suggestions_are_refreshed_when_the_batch_is_done(session):
     assert "5 yes · 4 no · 1 unsure" in session.page.locator(".gallery .line").inner_text()
 
 
-def test_the_stretch_sliders_redraw_the_object(session):
+def test_another_stretch_redraws_tiles_and_object(session):
     session.select(list(range(20)))
     session.press("Enter")
-    image = session.page.locator(".inspector .frame img")
-    session.until(lambda: session.page.locator(".inspector .frame.waiting").count() == 0 and image.get_attribute("src"))
-    before = image.get_attribute("src")
-    session.page.locator(".inspector").get_by_label("Invert").check()
-    session.until(lambda: image.get_attribute("src") != before and session.state.stretch.invert)
+    mean = """c => { const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+      let sum = 0; for (let k = 0; k < d.length; k += 4) sum += d[k]; return 4 * sum / d.length; }"""
+    tile, object_ = session.tiles.nth(7).locator("canvas"), session.page.locator(".inspector .stage .main")
+
+    def dark():
+        return tile.evaluate(mean) < 100 and 0 < object_.evaluate(mean) < 100
+
+    session.until(dark)
+    session.change(lambda: session.state.param.update(stretch=Stretch(invert=True)))
+    session.until(lambda: tile.evaluate(mean) > 150 and object_.evaluate(mean) > 100)
+    session.page.locator(".gallery .chip").click()
+    session.until(dark)
