@@ -158,7 +158,7 @@ class Found {
         found.without_row ? "warn" : "good");
       if (found.without_row) note(`Without a row: ${found.without_row_ids.slice(0, 5).join(", ")}${found.without_row > 5 ? " …" : ""}`);
     }
-    for (const text of found.notes) note(`${text[0].toUpperCase()}${text.slice(1)}.`);
+    for (const text of found.notes) note(`${/^\S*[./]/.test(text) ? text : text[0].toUpperCase() + text.slice(1)}.`);
     if (found.differing?.length) note(`${whole(found.differing.length)} ids have several rows whose values differ (${found.differing.slice(0, 3).join(", ")}): the first is taken.`, "warn");
     if (found.rejected_count) {
       const made = element("details", "");

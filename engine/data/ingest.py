@@ -28,7 +28,7 @@ from engine.data.cutouts import CutoutSource, Unreadable, open_source, read_batc
 from engine.data.look import look
 from engine.data.objects import objects
 from engine.data.references import Asked, Found
-from engine.data.report import LISTED, Report
+from engine.data.report import LISTED, Report, sentence
 from engine.data.stretch import Calibration, calibrate, to_rgb
 from engine.data.thumbnails import SIDE, encode
 from engine.errors import UserError, one_line
@@ -38,6 +38,8 @@ from engine.survey import REFERENCE_PREFIX, Survey, version
 REPORT = "ingest-report.json"
 #: Cutouts on which background, noise and bright level are measured; medians over so many are good to a few per cent.
 SAMPLE = 256
+#: Values of those cutouts together, at most: large ones must not fill the memory.
+MOST_SAMPLED = 1 << 27
 #: Rows from which on right ascensions that all lie below 24 look like hours.
 MANY = 20
 
@@ -325,16 +327,16 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
         return pixels, []
     rows = _spread(draft.objects.num_rows, SAMPLE)
     progress(0, len(rows), "measuring levels")
-    cutouts = draft.cutouts.read(rows)
+    cutouts = _sampled(draft.cutouts, rows, found)
     good = [c for c in cutouts if not isinstance(c, Unreadable)]
     bad = [c.reason for c in cutouts if isinstance(c, Unreadable)]
     progress(len(rows), len(rows), "measuring levels")
     if not good:
         raise UserError(
-            f"none of {len(rows):,} cutouts of {found.root} can be read (such as {bad[0]})",
+            f"none of {len(cutouts):,} cutouts of {found.root} can be read (such as {bad[0]})",
             "check that the files are whole",
         )
-    notes = [f"{len(bad)} of a sample of {len(rows):,} cutouts cannot be read (such as {bad[0]})"] if bad else []
+    notes = [f"{len(bad)} of a sample of {len(cutouts):,} cutouts cannot be read (such as {bad[0]})"] if bad else []
     if found.kind in ("fits", "mosaic"):
         from engine.data.fits import zeros_are_holes
 
@@ -348,6 +350,20 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
     if found.science:
         pixels |= calibrate(good).header()
     return pixels, notes
+
+
+def _sampled(source: CutoutSource, rows: np.ndarray, found: Found) -> list[np.ndarray | Unreadable]:
+    """Cutouts of a sample; fewer, in any order, where they would hold more than `MOST_SAMPLED` values."""
+    largest = max(1, len(found.bands) * int(np.prod(found.sizes[1])))
+    step = max(1, MOST_SAMPLED // largest)
+    if step >= len(rows):
+        return source.read(rows)
+    order, cutouts, held = np.random.default_rng(0).permutation(rows), [], 0
+    while len(cutouts) < len(order) and held < MOST_SAMPLED:
+        read = source.read(order[len(cutouts) : len(cutouts) + step])
+        held += sum(c.size for c in read if not isinstance(c, Unreadable))
+        cutouts += read
+    return cutouts
 
 
 def _written(draft: Draft, name: str | None, report: Report) -> Survey:

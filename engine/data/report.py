@@ -109,3 +109,9 @@ class Report:
                 f"(such as {first['file']}: {first['reason']})"
             )
         return said + self.notes
+
+
+def sentence(line: str) -> str:
+    """A line as a sentence; one that begins with a file's name keeps it as it is."""
+    first = line.partition(" ")[0]
+    return (line if "." in first or "/" in first else line[:1].upper() + line[1:]) + "."
