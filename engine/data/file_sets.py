@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from engine.data.catalogue import DEC_NAMES, ID_NAMES, RA_NAMES, text_id
 from engine.data.filters import by_wavelength
 from engine.data.named_arrays import Meaning, NamedArrays, understand
-from engine.data.references import Asked, Found, Place, Rejected, Root, names_to_ids, require_some, some
+from engine.data.references import Asked, Found, Place, Rejected, Root, extent, names_to_ids, require_some, some
 from engine.errors import UserError
 from engine.jobs import Progress
 
@@ -125,7 +125,7 @@ def _found(
         references,
         bands,
         first.science,
-        (sides[0], sides[-1]),
+        extent(sides),
         ra,
         dec,
         columns=kept,

@@ -26,7 +26,7 @@ import numpy as np
 
 from engine.data.astrometry import celestial
 from engine.data.cutouts import Unreadable, resample
-from engine.data.fits_headers import LIST_OF_OBJECTS, companions, reason_of
+from engine.data.fits_headers import LIST_OF_OBJECTS, MOST_CUTOUT, companions, reason_of
 from engine.data.fits_look import look
 from engine.data.hdus import Hdu, open_fits, read_hdus, read_pixels
 from engine.data.references import Root
@@ -100,8 +100,8 @@ class FitsFiles:
                 path = str(self._path) if self._files is None else self._root.file(name)
                 with open_fits(path) as stream:
                     answer = ask(stream, self._headers(stream), index, path)
-            except (OSError, ValueError, EOFError, KeyError, TypeError, IndexError):
-                answer = None  # why not is said where the pixels are read
+            except Exception:  # why not is said where the pixels are read
+                answer = None
             yield answer
 
     def _object(self, row: int, opened: dict, stack: ExitStack) -> np.ndarray | Unreadable:
@@ -116,7 +116,7 @@ class FitsFiles:
                 continue
             try:
                 planes.append(self._image(name, index, opened, stack))
-            except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+            except Exception as error:  # unpacking and astropy raise many kinds on what is damaged
                 return Unreadable(f"{name or self._path.name}: {reason_of(error)}")
         return self._stacked(planes, names)
 
@@ -127,7 +127,7 @@ class FitsFiles:
         indices = [int(column[row]) for column in self._of_band]
         try:
             planes = [None if k < 0 else self._image(name, k, opened, stack) for k in indices]
-        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        except Exception as error:  # unpacking and astropy raise many kinds on what is damaged
             return Unreadable(f"{name or self._path.name}: {reason_of(error)}")
         return self._stacked(planes, [name])
 
@@ -153,6 +153,8 @@ class FitsFiles:
     def _pixels(self, stream, hdus: list[Hdu], index: int, path: str) -> np.ndarray:
         if index >= len(hdus):
             raise ValueError(f"it has no HDU {index}")
+        if np.prod(hdus[index].shape, dtype=np.float64) > MOST_CUTOUT:
+            raise ValueError(f"HDU {index} is too large for a cutout")
         pixels = read_pixels(stream, hdus[index], path)
         if self._zero_is_missing:
             pixels = np.where(pixels == 0, np.float32(np.nan), pixels)

@@ -6,25 +6,24 @@ where the telescope pointed.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.data.astrometry import celestial, sky
 from engine.data.fits_bands import is_companion, split_bands
-from engine.data.hdus import Hdu, open_fits, packed, read_hdus, read_pixels
+from engine.data.hdus import BLOCK, TYPES, Hdu, open_fits, read_hdus, read_pixels
 from engine.data.named_arrays import split_names
 from engine.data.tangent import deproject
 
-if TYPE_CHECKING:
-    pass
-
 #: A file with more images than this is a list of objects; with fewer, an image and what belongs to it (model, weight).
 LIST_OF_OBJECTS = 10
+#: Values of a cutout, at most: a small file can claim to be one that fills the memory.
+MOST_CUTOUT = 1 << 26
 #: Planes of a cube that are taken for bands, at most.
 MOST_PLANES = 64
 #: Names of extensions that show what a fit made of an object, and what follows them (a band).
@@ -50,6 +49,8 @@ class Examined:
         Object → {band: image}, where images of the file are bands; the object is ``""`` if there is one.
     planes : tuple of str or None
         Bands of a cube's planes, if the header tells them.
+    left : int
+        Bytes at the end of the file that are no HDU.
     """
 
     images: list[Hdu]
@@ -58,6 +59,7 @@ class Examined:
     filter: str | None
     by_band: dict[str, dict[str, Hdu]] = field(default_factory=dict)
     planes: tuple[str, ...] | None = None
+    left: int = 0
 
 
 def examine(path: str) -> Examined:
@@ -68,24 +70,54 @@ def examine(path: str) -> Examined:
     Raises
     ------
     ValueError, OSError
-        If it is no FITS file, holds no image, or is cut short.
+        If it is no FITS file, holds no image, or its image is cut short or too large. Images after the first of a list of
+        objects may still be.
     """
     with open_fits(path) as stream:
         hdus = read_hdus(stream)
         images = [h for h in hdus if h.shape and (len(h.shape) == 2 or h.shape[0] <= MOST_PLANES)]
-        if not images:
-            raise ValueError("it holds no image")
+        if len(images) <= LIST_OF_OBJECTS:
+            images = _readable(images)
         by_band = images_by_band(images, hdus[0])
         if by_band:
             images = [hdu for bands in by_band.values() for hdu in bands.values()]
         elif len(images) <= LIST_OF_OBJECTS:
             chosen = _choose(stream, images, path)
             images = [chosen, *(h for h in images if h is not chosen)]
-        chosen = images[0]
-        if not packed(path) and os.path.getsize(path) < max(h.start + h.size for h in images):
-            raise ValueError("the file is cut short")
+        chosen, left = images[0], 0
+        if isinstance(stream, io.BufferedReader):  # what is packed has another length
+            length = os.path.getsize(path)
+            needed = images if len(by_band) == 1 else [chosen]
+            if length < max(h.start + h.size for h in needed):
+                raise ValueError("the file is cut short")
+            left = max(0, length - hdus[-1].start - -(-hdus[-1].size // BLOCK) * BLOCK)
     ra, dec = position(chosen, hdus[0])
-    return Examined(images, ra, dec, _filter(chosen, hdus[0]), by_band, _plane_names(chosen, hdus[0]))
+    return Examined(images, ra, dec, _filter(chosen, hdus[0]), by_band, _plane_names(chosen, hdus[0]), left)
+
+
+def _readable(images: list[Hdu]) -> list[Hdu]:
+    """Those that can be read as cutouts.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    good = [
+        h
+        for h in images
+        if (h.compressed or h.get("BITPIX") in TYPES) and np.prod(h.shape, dtype=np.float64) <= MOST_CUTOUT
+    ]
+    if good:
+        return good
+    if not images:
+        raise ValueError("it holds no image")
+    if np.prod(images[0].shape, dtype=np.float64) > MOST_CUTOUT:
+        words = "×".join(map(str, images[0].shape))
+        raise ValueError(
+            f"an image of {words} is too large for a cutout: cut boxes from it with --catalogue and --size"
+        )
+    raise ValueError(f"it has BITPIX {images[0].get('BITPIX')}")
 
 
 def images_by_band(images: list[Hdu], primary: Hdu) -> dict[str, dict[str, Hdu]]:
@@ -135,7 +167,10 @@ def _choose(stream, images: list[Hdu], path: str) -> Hdu:
         return (named or images)[0]
     likely = [h for h in images if not is_companion(h.name)] or images
     for hdu in likely:
-        pixels = read_pixels(stream, hdu, path)
+        try:
+            pixels = read_pixels(stream, hdu, path)
+        except Exception:  # astropy raises many kinds on damaged tiles; another image may be whole
+            continue
         known = pixels[np.isfinite(pixels)]
         if known.size and known.min() < known.max():
             return hdu
@@ -229,15 +264,18 @@ def _wcs_middle(hdu: Hdu) -> tuple[float, float] | None:
     if wcs is None:
         return None
     height, width = hdu.shape[-2:]
-    lon, lat = sky(wcs, (width - 1) / 2, (height - 1) / 2)
+    try:
+        lon, lat = sky(wcs, (width - 1) / 2, (height - 1) / 2)
+    except Exception:  # as in `celestial`
+        return None
     return (float(lon), float(lat)) if np.isfinite(lon) and np.isfinite(lat) else None
 
 
 def _degrees(ra, dec) -> tuple[float, float] | None:
     from engine.data.catalogue import sexagesimal
 
-    if isinstance(ra, str) and isinstance(dec, str):
-        ra, dec = sexagesimal(ra, hours=True), sexagesimal(dec, hours=False)
+    ra = sexagesimal(ra, hours=True) if isinstance(ra, str) else ra
+    dec = sexagesimal(dec, hours=False) if isinstance(dec, str) else dec
     plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (ra, dec))
     return (float(ra) % 360, float(dec)) if plain and abs(dec) <= 90 and -180 <= ra <= 360 else None
 

@@ -25,6 +25,7 @@ from engine.data.references import (
     Place,
     Rejected,
     Root,
+    extent,
     named_bands,
     names_to_ids,
     require_some,
@@ -86,9 +87,11 @@ class _Objects:
                 self._one(stem if alone else f"{stem}[{key}]", name, first, where, bands)
             return
         many = len(examined.images) > LIST_OF_OBJECTS
+        repeated = len({h.name or h.index for h in examined.images}) < len(examined.images)
         for hdu in examined.images if many else examined.images[:1]:
             where = position(hdu, hdu) if many else (examined.ra, examined.dec)
-            self._one(f"{stem}[{hdu.name or hdu.index}]" if many else stem, name, hdu, where, {})
+            key = hdu.index if repeated else hdu.name or hdu.index
+            self._one(f"{stem}[{key}]" if many else stem, name, hdu, where, {})
 
     def _one(self, key: str, name: str, hdu: Hdu, where: tuple[float, float], bands: dict[str, Hdu]) -> None:
         self.ids.append(key)
@@ -113,7 +116,7 @@ def _look_at_one(path: Path, bands: Sequence[str] | None) -> Found:
     """One file: each HDU an object, or a single cutout, or images that are bands."""
     try:
         examined = examine(str(path))
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # unpacking and astropy raise many kinds on what is damaged
         raise UserError(
             f"{path} cannot be read as FITS ({reason_of(error)})", "check that the file is whole"
         ) from error
@@ -156,7 +159,11 @@ def _of_objects(
     sky = np.array(objects.where).reshape(-1, 2)
     references: dict[str, list | np.ndarray] = {"pixels_file": objects.files}
     references["pixels_index"] = [h.index for h in objects.images]
-    notes: list[str] = []
+    notes = [
+        f"{name} ends with {e.left:,} bytes that are no HDU: it may be cut short or damaged"
+        for name, e in good.items()
+        if e.left and len(e.images) > LIST_OF_OBJECTS
+    ]
     if banded:
         names, pixels, indices = _image_bands(objects.bands, bands, notes)
         references |= indices
@@ -249,7 +256,9 @@ def _examine_all(root: Path, names: Sequence[str], progress: Progress) -> tuple[
     for done, name in enumerate(names, 1):
         try:
             good[name] = examine(below.file(name))
-        except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        except (
+            Exception
+        ) as error:  # unpacking and astropy raise many kinds on what is damaged; one file never stops a run
             rejected.append(Rejected(name, reason_of(error)))
         progress(done, len(names), "checking FITS files")
     return good, rejected
@@ -260,8 +269,7 @@ def _planes(hdu: Hdu) -> int:
 
 
 def _sizes(images: list[Hdu]) -> tuple[tuple[int, int], tuple[int, int]]:
-    shapes = [(h.shape[-2], h.shape[-1]) for h in images]
-    return min(shapes), max(shapes)
+    return extent((h.shape[-2], h.shape[-1]) for h in images)
 
 
 def _band_names(asked: Sequence[str] | None, planes: int, examined: Sequence[Examined]) -> tuple[tuple[str, ...], dict]:

@@ -25,7 +25,7 @@ from engine.data.file_sets import found_columns, in_order
 from engine.data.filters import wavelength
 from engine.data.hdf5 import own
 from engine.data.named_arrays import IMAGE_NAMES, MOST_VALUES, NO_IMAGES, SMALLEST, as_column
-from engine.data.references import Asked, Found, Rejected, named_bands
+from engine.data.references import Asked, Found, Rejected, extent, named_bands
 from engine.data.slabs import bands_first, guess_layout, planes_of
 from engine.errors import UserError
 
@@ -153,7 +153,7 @@ def look_at_objects(path: Path, file: h5py.File, shapes: Shapes, asked: Asked) -
         {"pixels_path": paths},
         bands,
         not pictures,
-        (sides[0], sides[-1]),
+        extent(sides),
         ra,
         dec,
         columns=columns,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import os
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +27,10 @@ CARD = 80
 MOST_BLOCKS = 20_000
 #: Values in one image, at most: a header may claim anything.
 MOST_VALUES = 1 << 28
+#: Axes of an image, at most (standard, sec. 4.4.1).
+MOST_AXES = 999
+#: Bytes that a packed file may unpack to.
+MOST_BYTES = 1 << 34
 
 TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
@@ -59,11 +65,21 @@ class Hdu:
         if "XTENSION" in self.cards and self.get("XTENSION") != "IMAGE" and not self.compressed:
             return ()
         prefix = "ZNAXIS" if self.compressed else "NAXIS"
-        count = self.get(prefix, 0)
-        shape = tuple(int(self.get(f"{prefix}{k}", 0)) for k in range(count, 0, -1))
+        shape = self.axes(prefix)[::-1]
         while len(shape) > 2 and shape[0] == 1:
             shape = shape[1:]
         return shape if len(shape) in (2, 3) and min(shape) > 0 else ()
+
+    def axes(self, prefix: str = "NAXIS") -> tuple[int, ...]:
+        """Lengths of the axes, fastest first; empty if there is none, or one makes no sense."""
+        count = self.whole(prefix)
+        axes = [self.whole(f"{prefix}{k + 1}") for k in range(count if 0 < count <= MOST_AXES else 0)]
+        return tuple(axes) if all(0 <= length < 1 << 62 for length in axes) else ()
+
+    def whole(self, key: str, default: int = 0) -> int:
+        """Value of a card that is a whole number; the default where it is missing or another thing."""
+        value = self.get(key, default)
+        return value if isinstance(value, int) and not isinstance(value, bool) else default
 
     @property
     def compressed(self) -> bool:
@@ -99,10 +115,13 @@ def packed(path: str) -> bool:
 
 
 def open_fits(path: str) -> BinaryIO | gzip.GzipFile:
-    """Open a FITS file, unpacking gzip and bzip2 on the way."""
-    if str(path).lower().endswith(".bz2"):
-        return bz2.open(path, "rb")  # type: ignore[return-value]
-    return gzip.open(path, "rb") if str(path).lower().endswith(".gz") else open(path, "rb")
+    """Open a FITS file, unpacking gzip and bzip2 on the way, whatever its name says."""
+    stream = open(path, "rb")
+    begins = stream.peek(3)[:3]
+    if begins[:2] == b"\x1f\x8b" or begins == b"BZh":
+        stream.close()
+        return bz2.open(path, "rb") if begins == b"BZh" else gzip.open(path, "rb")  # type: ignore[return-value]
+    return stream
 
 
 def holds_tables_only(path: str | Path) -> bool:
@@ -110,7 +129,7 @@ def holds_tables_only(path: str | Path) -> bool:
     try:
         with open_fits(str(path)) as stream:
             hdus = read_hdus(stream)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, zlib.error):
         return False
     tables = [h for h in hdus if h.get("XTENSION") in ("BINTABLE", "TABLE") and not h.compressed]
     return bool(tables) and not any(h.shape for h in hdus)
@@ -133,8 +152,15 @@ def read_hdus(stream: BinaryIO | gzip.GzipFile, last: int | None = None) -> list
     found: list[Hdu] = []
     start = 0
     while last is None or len(found) <= last:
-        stream.seek(start)
-        read = _read_cards(stream, first=not found)
+        if start > MOST_BYTES and not isinstance(stream, io.BufferedReader):
+            raise ValueError(f"it unpacks to more than {MOST_BYTES / 1e9:.0f} GB")
+        try:
+            stream.seek(start)
+            read = _read_cards(stream, first=not found)
+        except (OSError, EOFError, zlib.error):  # of what is packed, the rest is damaged
+            if not found:
+                raise
+            break
         if read is None:
             if not found:
                 raise ValueError("it is not a FITS file")
@@ -165,13 +191,15 @@ def _read_cards(stream: BinaryIO | gzip.GzipFile, *, first: bool) -> tuple[dict[
 
 
 def _data_bytes(hdu: Hdu) -> int:
-    axes = [hdu.get(f"NAXIS{k + 1}", 0) for k in range(hdu.get("NAXIS", 0))]
+    """Bytes of the data as the header claims them: never less than nothing, and no more than a file can have."""
+    axes = hdu.axes()
     if not axes:
         return 0
     values = 1
     for axis in axes:
-        values *= int(axis)
-    return abs(hdu.get("BITPIX", 8)) // 8 * hdu.get("GCOUNT", 1) * (hdu.get("PCOUNT", 0) + values)
+        values *= axis
+    claimed = abs(hdu.whole("BITPIX", 8)) // 8 * hdu.whole("GCOUNT", 1) * (hdu.whole("PCOUNT") + values)
+    return min(max(0, claimed), 1 << 62)
 
 
 def read_pixels(stream: BinaryIO | gzip.GzipFile, hdu: Hdu, path: str) -> np.ndarray:
@@ -236,7 +264,8 @@ def mapped(path: str, hdu: Hdu) -> np.ndarray:
 
 def scaled(raw: np.ndarray, hdu: Hdu) -> np.ndarray:
     """Values of an HDU as numbers: float32 of the same shape, BSCALE and BZERO applied, BLANK as NaN."""
-    scale, zero, blank = hdu.get("BSCALE", 1), hdu.get("BZERO", 0), hdu.get("BLANK")
+    scale, zero, blank = _factor(hdu, "BSCALE", 1.0), _factor(hdu, "BZERO", 0.0), hdu.get("BLANK")
+    blank = blank if isinstance(blank, int) else None
     with np.errstate(over="ignore", invalid="ignore"):
         if scale == 1 and zero == 0 and (raw.dtype.kind == "f" or blank is None):
             return raw.astype(np.float32)
@@ -244,6 +273,20 @@ def scaled(raw: np.ndarray, hdu: Hdu) -> np.ndarray:
         if blank is not None and raw.dtype.kind != "f":
             values[raw == blank] = np.nan
         return values.astype(np.float32)
+
+
+def _factor(hdu: Hdu, key: str, default: float) -> float:
+    """BSCALE or BZERO.
+
+    Raises
+    ------
+    ValueError
+        If it is no number: what the pixels mean is then not known.
+    """
+    value = hdu.get(key, default)
+    if isinstance(value, bool | str) or not abs(float(value)) < np.inf:
+        raise ValueError(f"HDU {hdu.index} has {key} {value}")
+    return float(value)
 
 
 def _planes(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

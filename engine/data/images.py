@@ -18,7 +18,18 @@ import numpy as np
 from PIL import Image
 
 from engine.data.cutouts import Unreadable
-from engine.data.references import NOTHING, Asked, Found, Place, Rejected, Root, named_bands, names_to_ids, require_some
+from engine.data.references import (
+    NOTHING,
+    Asked,
+    Found,
+    Place,
+    Rejected,
+    Root,
+    extent,
+    named_bands,
+    names_to_ids,
+    require_some,
+)
 from engine.jobs import Progress, silent
 from engine.quiet import quietly
 
@@ -193,7 +204,7 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
         {"pixels_file": good},
         names_of_bands,
         science,
-        (min(shapes), max(shapes)),
+        extent(shapes),
         nowhere,
         nowhere.copy(),
         rejected=tuple(rejected),

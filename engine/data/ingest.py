@@ -82,7 +82,7 @@ class Ingested:
 
     def text(self) -> str:
         """The report for people, and what to do next."""
-        lines = [one_line(line[:1].upper() + line[1:] + ".") for line in self.details.lines()]
+        lines = [one_line(sentence(line)) for line in self.details.lines()]
         if self.survey is None:
             return "\n".join([*lines, "Nothing was written"])
         following = (self.details.following or "embed SURVEY").replace("SURVEY", shlex.quote(str(self.survey.path)))

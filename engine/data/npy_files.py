@@ -16,7 +16,7 @@ from engine.data.arrays import ALONE, Member, members, read_member
 from engine.data.cutouts import Unreadable
 from engine.data.file_sets import in_order
 from engine.data.named_arrays import MOST_VALUES, SMALLEST
-from engine.data.references import Asked, Found, Place, Rejected, Root, named_bands, names_to_ids, some
+from engine.data.references import Asked, Found, Place, Rejected, Root, extent, named_bands, names_to_ids, some
 from engine.data.slabs import bands_first, guess_layout, planes_of
 from engine.errors import UserError
 from engine.jobs import Progress
@@ -131,7 +131,7 @@ def look_at_files(
         {"pixels_file": list(good)},
         bands,
         not pictures,
-        (sides[0], sides[-1]),
+        extent(sides),
         nowhere,
         nowhere,
         pixels={"layout": layout} | order,

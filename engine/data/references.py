@@ -105,7 +105,7 @@ class Found:
         Columns ``pixels_*`` of objects.parquet, each of N values.
     bands : tuple of str
     science : bool
-    sizes : (height, width) of the smallest and of the largest cutout, pixels
+    sizes : least and largest (height, width) of a cutout, pixels
     ra, dec : (N,) float64, deg
         NaN where the source does not say.
     columns : table of N rows, optional
@@ -155,6 +155,12 @@ def without_extension(name: str) -> str:
     known = [e for endings in ENDINGS.values() for e in endings if low.endswith(e)]
     longest = max((len(e) for e in known), default=0)
     return name[: len(name) - longest] if longest < len(name) else name
+
+
+def extent(shapes: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Least and largest height and width of cutouts: ((height, width), (height, width))."""
+    heights, widths = zip(*shapes)
+    return (min(heights), min(widths)), (max(heights), max(widths))
 
 
 def names_to_ids(names: list[str]) -> list[str]:
