@@ -1,7 +1,8 @@
 """Take the documentation's screenshots from the running app: ``python docs/screenshots.py SURVEY OUT [--target T] [--light]``.
 
 Starts a server on the survey, draws a lasso with the mouse, labels a few objects by key and photographs what is there.
-Undo takes the labels back at the end, so the survey is left as it was but for its log.
+Undo takes the labels back at the end, so the survey is left as it was but for its log. In place of a survey, a folder of pixels
+gives the page on surveys.
 """
 
 import argparse
@@ -43,7 +44,16 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "launch.py", str(args.survey), "--port", str(port), "--no-browser"],
+        [
+            sys.executable,
+            "launch.py",
+            str(args.survey),
+            "--port",
+            str(port),
+            "--no-browser",
+            "--root",
+            str(args.survey.parent),
+        ],
         cwd=ROOT,
         env={**os.environ, "SKYSIEVE_USER": "astronomer"},
     )
@@ -85,6 +95,11 @@ def visit(browser, address: str, size: str, args) -> None:
     width, height = map(int, size.split("x"))
     page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(address)
+    if not (args.survey / "survey.toml").is_file():
+        page.locator(".strip img").last.wait_for(state="visible", timeout=60_000)
+        page.wait_for_timeout(500)
+        page.screenshot(path=args.out / f"{args.survey.stem}-opening-{size}.png")
+        return
     page.locator(".overlay .legend").first.wait_for(state="visible", timeout=60_000)
     page.wait_for_timeout(3000)
     name = f"{args.survey.stem}-{size}" + ("-light" if args.light else "")
