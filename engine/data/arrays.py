@@ -13,7 +13,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.data.file_sets import look_at
 from engine.data.named_arrays import NamedArrays
-from engine.data.references import NOTHING, Asked, Found, Place
+from engine.data.references import NOTHING, Asked, Found, Place, Rejected, Root
 from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
@@ -111,7 +111,7 @@ def members(path: Path) -> dict[str, Member]:
                 return {ALONE: _header(stream, path.stat().st_size)}
         with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
             return {e.filename.removesuffix(".npy"): _member(archive, stream, e) for e in _arrays(archive)}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError, KeyError) as error:
+    except Exception as error:  # zip, zlib and Python's own parser, which reads headers, each raise their own
         raise UserError(
             f"{path} cannot be read as a NumPy file ({error})",
             "save plain arrays with numpy.save or numpy.savez, not Python objects",
@@ -219,8 +219,9 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
     """
     beside = _one_folder(place)
     if beside is not None:
-        images, columns = beside
-        return look_at("npz", Place(images), lambda path: _named(path, columns), asked, progress)
+        images, columns, rejected = beside
+        found = look_at("npz", Place(images), lambda path: _named(path, columns), asked, progress)
+        return replace(found, rejected=(*found.rejected, *rejected), files=len(place.names))
     if len(place.names) > 1 and all(n.lower().endswith(".npy") for n in place.names):
         from engine.data.npy_files import examined, look_at_files, one_each
 
@@ -250,16 +251,16 @@ def _named(path: Path, beside: dict[str, Path] | None = None) -> Iterator[NamedA
     )
 
 
-def _one_folder(place: Place) -> tuple[Path, dict[str, Path]] | None:
-    """The .npy of a folder that holds the images and those that are as long, None if that is not what a folder is."""
+def _one_folder(place: Place) -> tuple[Path, dict[str, Path], list[Rejected]] | None:
+    """The .npy of a folder that holds the images, those that are as long, and the others; None if a folder is not of these."""
     if len(place.names) < 2 or any("/" in n or not n.lower().endswith(".npy") for n in place.names):
         return None
-    found = {}
+    below, found, rejected = Root(place.root), {}, []
     for name in place.names:
         try:
-            found[name] = members(place.root / name)[ALONE]
-        except UserError:
-            continue
+            found[name] = members(Path(below.file(name)))[ALONE]
+        except (UserError, ValueError) as error:
+            rejected.append(Rejected(name, getattr(error, "problem", str(error))))
     stacks = [n for n, m in found.items() if len(m.shape) in (3, 4)]
     if len(stacks) != 1:
         return None
@@ -267,4 +268,9 @@ def _one_folder(place: Place) -> tuple[Path, dict[str, Path]] | None:
     beside = {
         n[: -len(".npy")]: place.root / n for n, m in found.items() if len(m.shape) in (1, 2) and m.shape[0] == count
     }
-    return (place.root / stacks[0], beside) if beside else None
+    rejected += [
+        Rejected(n, f"an array of {'×'.join(map(str, m.shape))} is no column of {count:,} objects")
+        for n, m in found.items()
+        if n != stacks[0] and n[: -len(".npy")] not in beside
+    ]
+    return (place.root / stacks[0], beside, rejected) if beside else None

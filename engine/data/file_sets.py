@@ -56,8 +56,14 @@ def look_at(
         If none of the files can be understood.
     """
     if not place.names:
-        with opened(place.root) as arrays:
-            meaning = understand(arrays, asked)
+        try:
+            with opened(place.root) as arrays:
+                meaning = understand(arrays, asked)
+        except UserError:
+            raise
+        except Exception as error:  # as of one of many
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(f"{place.root} cannot be read ({reason})", "check that the file is whole") from error
         return _found(kind, place.root, [meaning], None, place, [])
     below, meanings, rejected = Root(place.root), {}, []
     for done, name in enumerate(place.names, 1):
@@ -66,7 +72,9 @@ def look_at(
                 meanings[name] = understand(arrays, asked)
         except UserError as error:
             rejected.append(Rejected(name, error.problem))
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except (
+            Exception
+        ) as error:  # HDF5, Zarr, zip: each raises its own on what is damaged; one file never stops a run
             rejected.append(Rejected(name, str(error) or type(error).__name__))
         progress(done, len(place.names), "looking at files")
     require_some(list(meanings), rejected, place.root, "files of images")

@@ -163,7 +163,7 @@ def named_arrays(path: Path) -> Iterator[NamedArrays]:
 
         try:
             file.visititems(note)
-        except (OSError, RuntimeError, KeyError) as error:
+        except Exception as error:  # the library raises many kinds on what is damaged
             raise UserError(f"{path} cannot be read as HDF5 ({error})", "check that the file is whole") from error
         yield NamedArrays(
             path,

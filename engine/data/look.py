@@ -26,6 +26,7 @@ from engine.data.references import (
     Found,
     Place,
     Rejected,
+    Root,
     entries,
     is_store,
     kind_of,
@@ -119,7 +120,7 @@ def _contents(source: Path, found: list[str], *, boxes: bool = False) -> tuple[s
     kind = "fits" if boxes and by_kind["fits"] else kind
     chosen = by_kind[kind]
     if not chosen or (kind == "fits" and len(chosen) == 1 and _of_file(source / chosen[0]) == "table"):
-        return "table", Place(source / _only_table(source, found)), []
+        return "table", Place(_inside(source, _only_table(source, found))), []
     others = {k: n for k, n in by_kind.items() if k != kind and n}
     notes = [
         f"{len(other):,} {k} files beside the {kind} ones were passed over ({some(other)})"
@@ -127,10 +128,28 @@ def _contents(source: Path, found: list[str], *, boxes: bool = False) -> tuple[s
     ]
     if kind in CONTAINERS:
         one = len(chosen) == 1
-        return kind, Place(source / chosen[0]) if one else Place(source, tuple(n.rstrip("/") for n in chosen)), notes
+        return (
+            kind,
+            Place(_inside(source, chosen[0])) if one else Place(source, tuple(n.rstrip("/") for n in chosen)),
+            notes,
+        )
     if all(n.startswith("images/") for n in chosen):  # the folder of a data set: images/ and a catalogue beside it
         return kind, Place(source / "images", tuple(n.removeprefix("images/") for n in chosen)), notes
     return kind, Place(source, tuple(chosen)), notes
+
+
+def _inside(source: Path, name: str) -> Path:
+    """The one file of a folder.
+
+    Raises
+    ------
+    UserError
+        If it is a link out of the folder.
+    """
+    try:
+        return Path(Root(source).file(name))
+    except ValueError as error:
+        raise UserError(f"{source / name} cannot be read: {error}", "give the file itself") from error
 
 
 def _of_file(source: Path) -> str:

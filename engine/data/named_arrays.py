@@ -156,16 +156,17 @@ def understand(arrays: NamedArrays, asked: Asked) -> Meaning:
     _require_possible(arrays, name)
     pictures = dtype == np.uint8 and planes in (1, 3)
     notes = list(arrays.notes)
-    if told is None or len(told) != planes:
+    if told is None or len(told) != planes or len(set(told)) < planes:
         told = _default_bands(arrays, name, planes, pictures)
         if not pictures and planes > 1 and asked.bands is None:
             notes.append(f"the bands are not named in the file and called {' '.join(told)}: name them with --bands")
     bands = named_bands(asked.bands, planes, told)
     mask, words = _mask(arrays, name, layout)
-    columns, vectors, left = _columns(arrays, name, shape[0], bands)
+    columns, vectors, left, broken = _columns(arrays, name, shape[0], bands)
     side = (shape[2], shape[3]) if layout == "NCHW" else (shape[1], shape[2])
     if left:
         notes.append(f"arrays that are not one number an object were left out: {', '.join(left)}")
+    notes += [f"a column was left out: {problem}" for problem in broken]
     notes += words
     return Meaning(name, layout, shape[0], side, bands, not pictures, mask, columns, vectors, tuple(notes))
 
@@ -318,8 +319,8 @@ def _whole(arrays: NamedArrays, name: str) -> np.ndarray:
 
 def _columns(
     arrays: NamedArrays, images: str, count: int, bands: Sequence[str]
-) -> tuple[pa.Table, tuple[str, ...], list[str]]:
-    """Columns of the catalogue, arrays of vectors, and what was left out.
+) -> tuple[pa.Table, tuple[str, ...], list[str], list[str]]:
+    """Columns of the catalogue, arrays of vectors, what was left out, and what is wrong with columns that are damaged.
 
     Arrays of N values are columns by their short names where these are unique; so are those of a value a band
     (``flux`` → ``flux_g``, ``flux_r``).
@@ -327,23 +328,26 @@ def _columns(
     rest = {n: (s, d) for n, (s, d) in arrays.shapes.items() if n != images and s[:1] == (count,)}
     short = Counter(n.rpartition("/")[2] for n in rest)
     columns: dict[str, pa.Array] = {}
-    vectors, left = [], []
+    vectors, left, broken = [], [], []
     for name, (shape, dtype) in rest.items():
         simple = name.rpartition("/")[2]
         simple = simple if short[simple] == 1 else re.sub(r"/+", "_", name.strip("/"))
-        if shape == (count,) and dtype.names:
-            records = _whole(arrays, name)
-            columns |= {f: as_column(records[f]) for f in dtype.names if records[f].dtype.kind in "biufUS"}
-        elif len(shape) == 1 and dtype.kind in "biufUSO":
-            columns[simple] = as_column(_whole(arrays, name))
-        elif len(shape) == 2 and shape[1] == len(bands) > 1 and dtype.kind in "biuf":
-            values = _whole(arrays, name)
-            columns |= {f"{simple}_{band}": as_column(values[:, k]) for k, band in enumerate(bands)}
-        elif len(shape) == 2 and shape[1] > 1 and dtype.kind == "f":
-            vectors.append(name)
-        elif _short(name) not in BANDS_NAMES:
-            left.append(name)
-    return pa.table(columns) if columns else _no_columns(count), tuple(vectors), left
+        try:
+            if shape == (count,) and dtype.names:
+                records = _whole(arrays, name)
+                columns |= {f: as_column(records[f]) for f in dtype.names if records[f].dtype.kind in "biufUS"}
+            elif len(shape) == 1 and dtype.kind in "biufUSO":
+                columns[simple] = as_column(_whole(arrays, name))
+            elif len(shape) == 2 and shape[1] == len(bands) > 1 and dtype.kind in "biuf":
+                values = _whole(arrays, name)
+                columns |= {f"{simple}_{band}": as_column(values[:, k]) for k, band in enumerate(bands)}
+            elif len(shape) == 2 and shape[1] > 1 and dtype.kind == "f":
+                vectors.append(name)
+            elif _short(name) not in BANDS_NAMES:
+                left.append(name)
+        except UserError as error:  # the images are there all the same
+            broken.append(error.problem)
+    return pa.table(columns) if columns else _no_columns(count), tuple(vectors), left, broken
 
 
 def _no_columns(count: int) -> pa.Table:
@@ -354,8 +358,8 @@ def _no_columns(count: int) -> pa.Table:
 def as_column(values: np.ndarray) -> pa.Array:
     """An array of N values as a column; bytes as text without blanks around it."""
     values = np.asarray(values)
-    if values.dtype.kind == "f" and values.dtype.itemsize == 2:
-        values = values.astype(np.float32)
+    if values.dtype.kind == "f" and values.dtype.itemsize not in (4, 8):
+        values = values.astype(np.float32 if values.dtype.itemsize == 2 else np.float64)
     if values.dtype.kind in "SUO":
         try:
             text = pa.array(values if values.dtype.kind != "U" else values.astype(object)).cast(pa.string())

@@ -8,7 +8,6 @@ chunk spoils its own rows. What the arrays mean is told by `engine.data.named_ar
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,11 @@ import numpy as np
 
 from engine.data.file_sets import look_at
 from engine.data.named_arrays import BANDS_NAMES, NamedArrays, split_names
-from engine.data.references import NOTHING, Asked, Found, Place, is_store
+from engine.data.references import NOTHING, Asked, Found, Place, Root, is_store
 from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
+from engine.quiet import quietly
 
 if TYPE_CHECKING:
     import zarr
@@ -62,7 +62,7 @@ def _open_stack(path: Path, pixels: dict, bands: int, share: int) -> Stack:
         _reader(images),
         mask=_reader(arrays[pixels["mask"]]) if pixels.get("mask") else None,
         planes=checked_planes(pixels, images.shape, layout, path),
-        height=images.chunks[0],
+        height=max(1, images.chunks[0]),
     )
 
 
@@ -126,15 +126,34 @@ def _arrays(path: Path) -> dict[str, zarr.Array]:
     if not is_store(path):
         raise UserError(f"{path} is no Zarr store", "give a folder with zarr.json, .zgroup or .zarray in it")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # data types and codecs that are no standard yet are read all the same
-            store = zarr.open(zarr.storage.LocalStore(path, read_only=True), mode="r")
+        with quietly():  # data types and codecs that are no standard yet are read all the same
+            store = zarr.open(_inside(path), mode="r")
             return {ALONE: store} if isinstance(store, zarr.Array) else dict(_below(store, path, ""))
     except UserError:
         raise
     except Exception as error:  # JSON, key, type and codec errors: whatever a damaged document leads to
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} cannot be read as a Zarr store ({reason})", "check that it is whole") from error
+
+
+def _inside(path: Path) -> zarr.storage.LocalStore:
+    """A store of which no chunk and no document may be a link to a place outside of it."""
+    from zarr.storage import LocalStore
+
+    below = Root(path)
+
+    class Inside(LocalStore):
+        async def get(self, key, prototype=None, byte_range=None):
+            below.file(key)
+            return await super().get(key, prototype, byte_range)
+
+        async def get_partial_values(self, prototype, key_ranges):
+            asked = list(key_ranges)
+            for key, _ in asked:
+                below.file(key)
+            return await super().get_partial_values(prototype, asked)
+
+    return Inside(path, read_only=True)
 
 
 def _below(group: zarr.Group, folder: Path, prefix: str) -> Iterator[tuple[str, zarr.Array]]:
