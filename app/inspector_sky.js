@@ -1,4 +1,4 @@
-// Where a pixel lies on the sky, and how numbers are written; the arithmetic of engine/data/tangent.py, which sends the numbers.
+// Where a pixel lies on the sky, and how numbers are written; the arithmetic of engine/data/sky/tangent.py, which sends the numbers.
 
 const TERMS = [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2], [3, 0], [2, 1], [1, 2], [0, 3]];
 const DEGREE = Math.PI / 180;

@@ -16,8 +16,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from engine.data.stretch import Calibration, Stretch, cutout_limits, to_rgb
-from engine.data.thumbnails import SIDE, encode, shrink
+from engine.data.pictures.stretch import Calibration, Stretch, cutout_limits, to_rgb
+from engine.data.pictures.thumbnails import SIDE, encode, shrink
 from engine.encoders.inference import one_core
 from engine.survey import Survey
 

@@ -10,7 +10,7 @@ import os
 import numpy as np
 import param
 
-from engine.data.stretch import DEFAULT, Stretch
+from engine.data.pictures.stretch import DEFAULT, Stretch
 from engine.errors import UserError
 
 #: Tabs of the gallery, in order.

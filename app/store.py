@@ -24,7 +24,7 @@ from app.layouts import Layouts, Placed
 from app.ranking import RANKED, Ranking, Rankings
 from app.runs import Runs
 from app.thumbs import Thumbs
-from engine.data.stretch import Stretch
+from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
 from engine.survey import Survey
 

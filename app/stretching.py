@@ -16,7 +16,7 @@ import param
 
 from app.frames import Component, plain, script, styles
 from app.state import State
-from engine.data.stretch_settings import BINS, COLOURS, CURVES, DEFAULT, LIMITS, Stretch
+from engine.data.pictures.settings import BINS, COLOURS, CURVES, DEFAULT, LIMITS, Stretch
 
 #: What the sliders reach.
 SLIDERS = {

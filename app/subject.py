@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from engine.data.cutouts import Unreadable
-from engine.data.smoothing import binned
-from engine.data.tangent import Tangent, tangent
+from engine.data.pictures.smoothing import binned
+from engine.data.sky.tangent import Tangent, tangent
 from engine.survey import Survey
 
 #: Bytes of an object's numbers that are sent, at most; beyond, means of blocks of pixels.

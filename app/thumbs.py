@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from app.plates import Plates
-from engine.data.stretch import DEFAULT, Stretch
-from engine.data.thumbnails import SHARD
+from engine.data.pictures.stretch import DEFAULT, Stretch
+from engine.data.pictures.thumbnails import SHARD
 from engine.errors import UserError
 from engine.survey import Survey
 

@@ -1,6 +1,6 @@
 """The views of one object: in colour, a band each, binned, smoothed, enhanced, what lies around it, model and residual.
 
-All pictures go through `engine.data.stretch`. Small ones are PNG: magnified, every pixel is what it is. Pixels that are
+All pictures go through `engine.data.pictures.stretch`. Small ones are PNG: magnified, every pixel is what it is. Pixels that are
 missing in all bands shown are transparent, so that the page can hatch what lies beneath. The colour picture is asked for
 first, the others after it, so that the page shows something meanwhile: of seven bands of 100×100 pixels 4 ms and 15 ms.
 """
@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from app.subject import WIDE, Subject, means
-from engine.data.calibration import Calibration
-from engine.data.stretch import cutout_limits, to_rgb
-from engine.data.stretch_settings import DEFAULT, RANGES, Stretch
+from engine.data.pictures.calibration import Calibration
+from engine.data.pictures.settings import DEFAULT, RANGES, Stretch
+from engine.data.pictures.stretch import cutout_limits, to_rgb
 
 #: Largest side of a picture, pixels; larger cutouts are averaged down.
 LARGEST = 1024

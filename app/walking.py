@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders.autoencoder import Autoencoder
 from engine.encoders.trained import Trained
 from engine.errors import UserError

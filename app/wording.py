@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.jobs import Job
-from engine.data.stretch_settings import Stretch
+from engine.data.pictures.settings import Stretch
 
 #: What a setting of a stretch is called before its value, and the unit behind it; nothing for what says itself.
 SETTINGS = {

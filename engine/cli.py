@@ -35,7 +35,7 @@ class Cancelled(BaseException):
 
 def simulate(args, progress: Progress) -> Outcome:
     """Make a simulated survey, with known truth."""
-    from engine.data.simulate import simulate as make
+    from engine.data.simulation.simulate import simulate as make
 
     survey = make(args.survey, args.objects, seed=args.seed, dwarf_fraction=args.dwarfs, progress=progress)
     return (
@@ -124,7 +124,7 @@ def encoders(args, progress: Progress) -> Outcome:
 
 def stretch(args, progress: Progress) -> Outcome:
     """Say how a survey's pictures are drawn, or set it and draw the thumbnails anew."""
-    from engine.data.stretch import DEFAULT, Stretch
+    from engine.data.pictures.stretch import DEFAULT, Stretch
     from engine.encoders.embed import draw_thumbnails
 
     survey = Survey.open(args.survey)
@@ -271,7 +271,7 @@ def export(args, progress: Progress) -> Outcome:
 
 def pictures(args, progress: Progress) -> Outcome:
     """Write pictures of objects as PNG: one file each in a folder, or a sheet of all of them."""
-    from engine.data.stretch import Stretch
+    from engine.data.pictures.stretch import Stretch
     from engine.share.pictures import write_pictures
 
     survey = Survey.open(args.survey)
@@ -500,11 +500,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--overwrite", action="store_true")
 
     command = add(pictures)
-    command.add_argument("place", type=Path, metavar="PLACE", help="a folder, or a file .png for one picture or a sheet")
+    command.add_argument(
+        "place", type=Path, metavar="PLACE", help="a folder, or a file .png for one picture or a sheet"
+    )
     command.add_argument("--ids", nargs="+", metavar="ID", help="only these objects")
     command.add_argument("--query", help="only objects that meet it")
     command.add_argument("--selection", help="only a kept selection")
-    command.add_argument("--stretch", metavar="SETTINGS", help="beside the survey's own, such as 'curve=log,smooth=1.5'")
+    command.add_argument(
+        "--stretch", metavar="SETTINGS", help="beside the survey's own, such as 'curve=log,smooth=1.5'"
+    )
     command.add_argument("--size", type=_positive, default=256, help="pixels a side (256)")
     command.add_argument("--sheet", action="store_true", help="all on one sheet, with their ids")
     command.add_argument("--overwrite", action="store_true")

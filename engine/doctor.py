@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine import files
+from engine.data.pictures.thumbnails import SHARD, Thumbnails
 from engine.data.references import Root
-from engine.data.thumbnails import SHARD, Thumbnails
 from engine.errors import UserError
 from engine.survey import FORMAT, HEADER, OBJECTS, Survey
 

@@ -41,8 +41,8 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.data.cutouts import CutoutSource
-    from engine.data.stretch import Stretch
-    from engine.data.thumbnails import Thumbnails
+    from engine.data.pictures.stretch import Stretch
+    from engine.data.pictures.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
     from engine.training.finetune import Finetuned
@@ -343,14 +343,14 @@ class Survey:
         UserError
             If its header says something that makes no sense.
         """
-        from engine.data.stretch import Stretch
+        from engine.data.pictures.stretch import Stretch
 
         return Stretch.from_header(self.header.get("stretch", {}))
 
     @property
     def thumbnails(self) -> Thumbnails:
         """Small pictures made when the survey was embedded; read in place."""
-        from engine.data.thumbnails import Thumbnails
+        from engine.data.pictures.thumbnails import Thumbnails
 
         return Thumbnails(self.path / "thumbnails", len(self))
 

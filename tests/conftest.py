@@ -35,7 +35,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def small_survey(tmp_path_factory):
     """A simulated survey of 600 objects with representation, layout and thumbnails; tests must not change it."""
-    from engine.data.simulate import simulate
+    from engine.data.simulation.simulate import simulate
 
     survey = simulate(tmp_path_factory.mktemp("survey") / "small.survey", 600, seed=7, dwarf_fraction=0.05)
     survey.embed("pixels")

@@ -18,8 +18,8 @@ IDS = [*(f"id{k}" for k in range(1, 40)), "ID1", "ID2"]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A working folder with what the examples take for granted: ``cutouts/`` and ``cat.fits``."""
-    from engine.data.simulate import generate
-    from engine.data.stretch import calibrate, to_rgb
+    from engine.data.pictures.stretch import calibrate, to_rgb
+    from engine.data.simulation.simulate import generate
 
     pixels, _ = generate(len(IDS), seed=3)
     pixels = np.asarray(pixels, np.float32)

@@ -14,7 +14,7 @@ section of the survey's header says which kind it is:
 ``fit``, ``side``
     How cutouts of different sizes are brought to one: see `engine.data.fitting`.
 ``background``, ``noise``, ``bright``
-    One number a band, in the units of the pixels, measured on a sample at ingest (`engine.data.stretch.calibrate`).
+    One number a band, in the units of the pixels, measured on a sample at ingest (`engine.data.pictures.stretch.calibrate`).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 #: kind → "module:factory"; a factory is called with (survey, root) and imported only when needed.
 SOURCES = {
     "images": "engine.data.images:ImageFiles",
-    "fits": "engine.data.fits:FitsFiles",
-    "mosaic": "engine.data.mosaic:MosaicBoxes",
-    "hdf5": "engine.data.hdf5:Hdf5Rows",
-    "hdf5-objects": "engine.data.hdf5_objects:Hdf5Objects",
-    "npz": "engine.data.arrays:ArrayRows",
-    "npy": "engine.data.npy_files:NpyFiles",
-    "zarr": "engine.data.zarrs:ZarrRows",
+    "fits": "engine.data.fits.files:FitsFiles",
+    "mosaic": "engine.data.mosaics.source:MosaicBoxes",
+    "hdf5": "engine.data.arrays.hdf5:Hdf5Rows",
+    "hdf5-objects": "engine.data.arrays.hdf5_objects:Hdf5Objects",
+    "npz": "engine.data.arrays.npz:ArrayRows",
+    "npy": "engine.data.arrays.npy_files:NpyFiles",
+    "zarr": "engine.data.arrays.zarrs:ZarrRows",
     "table": "engine.data.tables:NoPixels",
 }
 

@@ -27,10 +27,10 @@ from engine.data.crossmatch import match as match_rows
 from engine.data.cutouts import CutoutSource, Unreadable, open_source, read_batch
 from engine.data.look import look
 from engine.data.objects import objects
+from engine.data.pictures.stretch import Calibration, calibrate, to_rgb
+from engine.data.pictures.thumbnails import SIDE, encode
 from engine.data.references import Asked, Found
 from engine.data.report import LISTED, Report, sentence
-from engine.data.stretch import Calibration, calibrate, to_rgb
-from engine.data.thumbnails import SIDE, encode
 from engine.errors import UserError, one_line
 from engine.jobs import Progress, silent
 from engine.survey import REFERENCE_PREFIX, Survey, version
@@ -338,7 +338,7 @@ def _measured(draft: Draft, found: Found, progress: Progress) -> tuple[dict, lis
         )
     notes = [f"{len(bad)} of a sample of {len(cutouts):,} cutouts cannot be read (such as {bad[0]})"] if bad else []
     if found.kind in ("fits", "mosaic"):
-        from engine.data.fits import zeros_are_holes
+        from engine.data.fits.files import zeros_are_holes
 
         if zeros_are_holes(good):
             pixels["zero_is_missing"] = True
@@ -358,7 +358,8 @@ def _sampled(source: CutoutSource, rows: np.ndarray, found: Found) -> list[np.nd
     step = max(1, MOST_SAMPLED // largest)
     if step >= len(rows):
         return source.read(rows)
-    order, cutouts, held = np.random.default_rng(0).permutation(rows), [], 0
+    order, held = np.random.default_rng(0).permutation(rows), 0
+    cutouts: list[np.ndarray | Unreadable] = []
     while len(cutouts) < len(order) and held < MOST_SAMPLED:
         read = source.read(order[len(cutouts) : len(cutouts) + step])
         held += sum(c.size for c in read if not isinstance(c, Unreadable))

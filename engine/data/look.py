@@ -13,8 +13,8 @@ from pathlib import Path
 
 from engine.data.catalogue import CATALOGUES, is_hats
 from engine.data.cutouts import SOURCES
-from engine.data.cutting import is_mosaic
-from engine.data.hdus import holds_tables_only
+from engine.data.fits.hdus import holds_tables_only
+from engine.data.mosaics.cutting import is_mosaic
 from engine.data.references import (
     ARRAYS,
     CONTAINERS,

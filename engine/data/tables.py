@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.data import catalogue as catalogues
+from engine.data.arrays.file_sets import id_texts
 from engine.data.cutouts import Unreadable
-from engine.data.file_sets import id_texts
 from engine.data.references import NOTHING, Asked, Found, Place
 from engine.errors import UserError
 from engine.jobs import Progress, silent

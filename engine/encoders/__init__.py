@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 from engine import files
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.errors import UserError
 
 #: name → "module:factory"; a factory is called without arguments. The module's `card` says what it is without making it.

@@ -31,7 +31,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from engine import files
-from engine.data.stretch import Calibration, three_channels
+from engine.data.pictures.stretch import Calibration, three_channels
 from engine.device import has_bfloat16
 from engine.encoders import Card, parameters
 from engine.encoders.scaling import CEILING, SCIENCE_SCALE, arcsinh, border_levels

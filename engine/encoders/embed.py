@@ -27,9 +27,9 @@ from torch import nn
 
 from engine import device as devices
 from engine import files, locks
-from engine.data import thumbnails as thumbs
 from engine.data.cutouts import read_batch, require_pixels
-from engine.data.stretch import Calibration
+from engine.data.pictures import thumbnails as thumbs
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import Encoder, check_bands, inference, load
 from engine.encoders.pipeline import NOT_FINITE, READ, Made, Pipeline, Task
 from engine.errors import UserError

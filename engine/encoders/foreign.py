@@ -3,7 +3,7 @@
 A network knows nothing of surveys: it takes (B, C, S, S) numbers of a range of its own. There are three ways to make
 them of cutouts, and which one is right depends on what the network was trained with:
 
-    picture   (value / 255 − mean) / sd     the picture a person sees (`engine.data.stretch.to_rgb`), red first
+    picture   (value / 255 − mean) / sd     the picture a person sees (`engine.data.pictures.stretch.to_rgb`), red first
     signal    asinh(signal-to-noise) / 4    each band by itself (`engine.encoders.scaling`), zero where missing
     pixels    value                         in the survey's own units, the sky where missing: nothing is done
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.data.stretch import Calibration, to_rgb
+from engine.data.pictures.stretch import Calibration, to_rgb
 from engine.device import has_bfloat16
 from engine.encoders.convnet import HALF_MAX
 from engine.encoders.scaling import scaled

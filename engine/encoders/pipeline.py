@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.data import thumbnails as thumbs
 from engine.data.cutouts import CutoutSource, Unreadable, read_batch
-from engine.data.stretch import DEFAULT, Calibration, Stretch
+from engine.data.pictures import thumbnails as thumbs
+from engine.data.pictures.stretch import DEFAULT, Calibration, Stretch
 from engine.encoders import Encoder
 from engine.encoders.inference import memory_told, one_core
 

@@ -3,7 +3,7 @@
     science    asinh(max((flux − sky) / noise, −3)) / 4      signal-to-noise survives, over six decades
     pictures   2 (value − sky) / 255                         with the sky of each picture's own border
 
-Sky and noise are the survey's own (`engine.data.stretch.Calibration`), so that one network serves surveys of other
+Sky and noise are the survey's own (`engine.data.pictures.stretch.Calibration`), so that one network serves surveys of other
 units and depths. Clipping below −3 is that of sky_embeddings; the asinh is ours and can be left out.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from engine.data.stretch import MAD_TO_SD, Calibration
+from engine.data.pictures.stretch import MAD_TO_SD, Calibration
 
 #: Faintest pixel that is told from a fainter one, in units of the sky's noise.
 FLOOR = -3.0

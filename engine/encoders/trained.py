@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from engine import files
 from engine.data.filters import wavelength
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.device import has_bfloat16
 from engine.encoders.backbones import restore
 from engine.encoders.convnet import HALF_MAX

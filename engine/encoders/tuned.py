@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from engine import files
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import CARD, UNSTATED, Encoder, check_bands, load
 from engine.encoders.trained import Trained
 from engine.errors import UserError

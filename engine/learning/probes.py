@@ -28,7 +28,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import davies_bouldin_score, log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from engine.data.stretch import MAD_TO_SD
+from engine.data.pictures.stretch import MAD_TO_SD
 from engine.errors import UserError
 from engine.maps.neighbours import exact
 

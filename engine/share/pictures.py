@@ -23,8 +23,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from engine import files
-from engine.data.stretch import Calibration, Stretch, to_rgb
-from engine.data.thumbnails import shrink
+from engine.data.pictures.stretch import Calibration, Stretch, to_rgb
+from engine.data.pictures.thumbnails import shrink
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.share.tables import chosen_rows

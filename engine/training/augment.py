@@ -55,7 +55,7 @@ def disturb(linear: torch.Tensor, science: torch.Tensor | bool, *, rng: torch.Ge
     """Rotate, flip, zoom, shift, blur, change gains, add noise, drop bands: each cutout differently.
 
     One cutout in ten loses its colour; one in ten a band, which takes the mean of the others, as
-    `engine.data.stretch.three_channels` fills it.
+    `engine.data.pictures.stretch.three_channels` fills it.
 
     Parameters
     ----------

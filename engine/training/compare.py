@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 
 from engine import files
 from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import Encoder, load
 from engine.encoders.backbones import make
 from engine.encoders.trained import Trained

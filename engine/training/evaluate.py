@@ -23,8 +23,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from engine.data.cutouts import resample_batch
-from engine.data.simulate import generate
-from engine.data.stretch import Calibration, calibrate
+from engine.data.pictures.stretch import Calibration, calibrate
+from engine.data.simulation.simulate import generate
 from engine.encoders import ENCODERS, Encoder, load
 from engine.encoders.convnet import Convnet
 from engine.maps.components import standard_components

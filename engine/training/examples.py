@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from engine.data.cutouts import resample, resample_batch
-from engine.data.simulate import generate
-from engine.data.stretch import Calibration, calibrate
+from engine.data.pictures.stretch import Calibration, calibrate
+from engine.data.simulation.simulate import generate
 from engine.encoders.convnet import channels
 from engine.errors import UserError
 from engine.jobs import Progress, silent

@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 
 from engine import files
 from engine.data.cutouts import CutoutSource, read_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders.scaling import scaled
 from engine.errors import UserError
 from engine.jobs import Progress, silent

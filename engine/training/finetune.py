@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save
 from engine import device as devices
 from engine import files
 from engine.data.cutouts import read_batch, require_pixels
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import CARD, UNSTATED, check_bands, load
 from engine.encoders.tuned import Tunable, require_tunable
 from engine.errors import UserError

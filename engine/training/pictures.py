@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.data.stretch import three_channels
+from engine.data.pictures.stretch import three_channels
 
 #: Least pixels a side that a cutout is shown with, and pixels between two.
 SIDE, GAP = 64, 2

@@ -1,11 +1,11 @@
 """Skies of many cameras: cutouts for training in which everything that is not the object varies.
 
-The simulated survey (`engine.data.simulate`) is one camera's. An encoder for all of them must see the same objects
+The simulated survey (`engine.data.simulation.simulate`) is one camera's. An encoder for all of them must see the same objects
 under any pixel scale, seeing, depth and set of filters, and as any picture an archive makes of them. So each cutout here
 has its own: half-light radius (3-25 % of the side), signal, seeing (1.1-5 pixels), noise in each band, neighbours and
 foreground stars; each picture its own cut levels, stretch, balance of colours and JPEG quality.
 
-The painters of the simulated survey serve again (`engine.data.morphology`); *resolved* dwarfs are new: nearby galaxies
+The painters of the simulated survey serve again (`engine.data.simulation.morphology`); *resolved* dwarfs are new: nearby galaxies
 that fall apart into stars,
 
     n ∝ exp(−b (r/r_h)^(1/m)) positions,   dN/dL ∝ L^−α between L_max/300 and L_max,
@@ -26,9 +26,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from engine.data import morphology, profiles
 from engine.data.cutouts import resample_batch
-from engine.data.morphology import ZERO_POINT, Canvas, Members
+from engine.data.simulation import morphology, profiles
+from engine.data.simulation.morphology import ZERO_POINT, Canvas, Members
 from engine.jobs import Progress, silent
 
 #: Kinds of objects and their shares.

@@ -33,7 +33,7 @@ import torch
 from sklearn.model_selection import KFold, StratifiedKFold
 from torch import nn
 
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.device import has_bfloat16
 from engine.encoders.tuned import Tunable, layers
 from engine.errors import UserError

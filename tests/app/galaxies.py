@@ -10,8 +10,8 @@ from app.ranking import Ranking, Rankings
 from app.store import Store
 from engine import files
 from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration, calibrate, to_rgb
-from engine.data.thumbnails import encode
+from engine.data.pictures.stretch import Calibration, calibrate, to_rgb
+from engine.data.pictures.thumbnails import encode
 from engine.survey import Survey
 
 #: Objects; three pages of the gallery, the last one short.

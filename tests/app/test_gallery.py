@@ -11,7 +11,7 @@ from app.frames import unpack
 from app.gallery import GalleryView
 from app.listing import PAGE, Listing
 from app.state import State
-from engine.data.stretch import Stretch
+from engine.data.pictures.stretch import Stretch
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from galaxies import COUNT, fresh_store, make_survey
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.state import State
-from engine.data.stretch import Stretch
+from engine.data.pictures.stretch import Stretch
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 

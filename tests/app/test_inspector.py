@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.frames import unpack
 from app.inspector import InspectorView, catalogue_row, local_time, position, shown
 from app.state import State
-from engine.data.stretch_settings import Stretch
+from engine.data.pictures.settings import Stretch
 
 
 @pytest.fixture(scope="module")

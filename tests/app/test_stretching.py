@@ -9,8 +9,8 @@ from app.state import State
 from app.stretching import PRESETS, SLIDERS, StretchView, set_stretch
 from app.thumbs import Thumbs
 from app.wording import stretch_in_words
-from engine.data.stretch import DEFAULT, Calibration, Stretch
-from engine.data.thumbnails import draw
+from engine.data.pictures.stretch import DEFAULT, Calibration, Stretch
+from engine.data.pictures.thumbnails import draw
 from engine.survey import Survey
 
 BANDS = ("g", "r", "z")

@@ -13,10 +13,10 @@ from app import subject as subjects
 from app import views
 from app.subject import Subject
 from app.views import Painter, View, blinked, card, louder, smoother
-from engine.data.fits import look
+from engine.data.fits.files import look
+from engine.data.pictures.settings import CURVES, DEFAULT, LIMITS, Stretch
+from engine.data.pictures.stretch import Calibration, to_rgb
 from engine.data.references import Place
-from engine.data.stretch import Calibration, to_rgb
-from engine.data.stretch_settings import CURVES, DEFAULT, LIMITS, Stretch
 from engine.survey import Survey
 
 BANDS = ("g", "r", "z")

@@ -14,7 +14,7 @@ SIDE = 64
 def boxes(full: bool) -> list[Figure]:
     """Boxes of four overlapping float32 images, and of one compressed image, batch by batch."""
     from engine import Survey
-    from engine.data.mosaic import MosaicBoxes
+    from engine.data.mosaics.source import MosaicBoxes
 
     n = 20_000 if full else 4_000
     figures = []

@@ -35,7 +35,7 @@ def encoding(full: bool) -> list[Figure]:
 
 def _base_shape() -> tuple[int, ...]:
     """Shape of the input of the encoder that ships, for three bands."""
-    from engine.data.stretch import Calibration
+    from engine.data.pictures.stretch import Calibration
     from engine.encoders.convnet import skysieve_base
 
     encoder = skysieve_base()
@@ -145,7 +145,7 @@ def embedding_pass(full: bool) -> list[Figure]:
         @torch.no_grad()
         def script() -> np.ndarray:
             from engine.data.cutouts import resample_batch
-            from engine.data.stretch import Calibration
+            from engine.data.pictures.stretch import Calibration
 
             calibration = Calibration.of(survey.header["pixels"], 3)
             found = []
@@ -184,7 +184,7 @@ def embedding_cuda(full: bool) -> list[Figure]:
     """ViT-S/8 at 64 px on a GPU, from memory that is not pinned to vectors on this side; nothing without one."""
     if not torch.cuda.is_available():
         return []
-    from engine.data.stretch import Calibration
+    from engine.data.pictures.stretch import Calibration
     from engine.encoders import inference
     from engine.encoders.backbones import make
     from engine.encoders.embed import BATCH

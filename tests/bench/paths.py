@@ -142,8 +142,8 @@ def reading(full: bool) -> list[Figure]:
     import torch
 
     from engine import Survey
+    from engine.data.arrays.hdf5 import Hdf5Rows
     from engine.data.cutouts import read_batch
-    from engine.data.hdf5 import Hdf5Rows
     from engine.encoders.inference import one_core
     from engine.encoders.pipeline import READ
 

@@ -13,7 +13,7 @@ from visit import Visit, free_port, serve
 
 from app.inspector import position
 from engine.cli import main as engine
-from engine.data.tangent import tangent
+from engine.data.sky.tangent import tangent
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 

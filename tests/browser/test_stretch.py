@@ -7,7 +7,7 @@ import sys
 import pytest
 from visit import Visit, free_port, serve
 
-from engine.data.stretch import Stretch
+from engine.data.pictures.stretch import Stretch
 from engine.survey import Survey
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
@@ -125,7 +125,8 @@ def test_no_tile_is_ever_blank_on_the_way(visit):
           const grid = find(document, ".grid"); window.blank = 0;
           const look = () => { for (const c of grid.querySelectorAll("canvas")) if (c.isConnected) {
             if (c.parentNode.classList.contains("unreadable")
-              || !c.getContext("2d").getImageData(c.width >> 1, c.height >> 1, 4, 4).data.some((v, k) => k % 4 < 3 && v)) window.blank++; } };
+              || !c.getContext("2d").getImageData(c.width >> 1, c.height >> 1, 4, 4).data
+                .some((v, k) => k % 4 < 3 && v)) window.blank++; } };
           window.looking = setInterval(look, 10); }"""
     )
     for curve in ("log", "sqrt", "asinh"):
@@ -203,4 +204,6 @@ def test_it_becomes_the_surveys_own(visit, survey):
     found = Survey.open(survey)
     assert found.stretch == Stretch(curve="log") and found.thumbnails.shows(found.stretch)
     assert "stretch=curve" not in visit.page.url
-    visit.until(lambda: made.get_by_role("button", name=re.compile("Draws the stored")).is_disabled(), "nothing to save")
+    visit.until(
+        lambda: made.get_by_role("button", name=re.compile("Draws the stored")).is_disabled(), "nothing to save"
+    )

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data import arrays
-from engine.data.arrays import look, members, read_member
+from engine.data.arrays import npz as arrays
+from engine.data.arrays.npz import look, members, read_member
 from engine.data.cutouts import Unreadable
 from engine.data.ingest import ingest
 from engine.data.references import Asked, Place

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.data import blemishes
-from engine.data.blemishes import ARTEFACTS, MISHAPS, Stamp
+from engine.data.simulation import blemishes
+from engine.data.simulation.blemishes import ARTEFACTS, MISHAPS, Stamp
 
 SIZE = 64
 NOISE = np.array([0.005, 0.007, 0.015])

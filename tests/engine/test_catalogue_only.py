@@ -14,7 +14,7 @@ from engine import Survey, UserError
 from engine.cli import main
 from engine.data.cutouts import Unreadable, read_batch
 from engine.data.ingest import ingest
-from engine.data.stretch import Calibration, to_rgb
+from engine.data.pictures.stretch import Calibration, to_rgb
 from engine.doctor import diagnose
 
 

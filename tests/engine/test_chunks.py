@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from engine.data import chunks
-from engine.data.chunks import Chunks, unpackable
+from engine.data.arrays import chunks
+from engine.data.arrays.chunks import Chunks, unpackable
 
 OPTIONS = [
     {"chunks": (7, 3, 12, 12), "compression": "gzip"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders.convnet import ASSETS, FAINTEST_PEAK, PICTURE_NOISE, Convnet, Network, channels, planes
 from engine.encoders.scaling import CEILING
 from engine.errors import UserError

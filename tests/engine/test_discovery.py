@@ -7,7 +7,7 @@ An oracle answers what `suggest(10)` asks with the simulated truth. The encoder 
 import numpy as np
 import pytest
 
-from engine.data.simulate import simulate
+from engine.data.simulation.simulate import simulate
 
 OBJECTS, LABELS, BATCH = 6000, 400, 10
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engine import files
-from engine.data.thumbnails import Thumbnails
+from engine.data.pictures.thumbnails import Thumbnails
 from engine.doctor import ERROR, WARNING, diagnose
 from engine.survey import FORMAT, HEADER, OBJECTS, Survey
 

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from engine.data import thumbnails as thumbs
 from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures import thumbnails as thumbs
+from engine.data.pictures.stretch import Calibration
 from engine.device import has_bfloat16
 from engine.encoders import ENCODERS, load
 from engine.encoders.embed import embed
@@ -162,7 +162,7 @@ def test_progress_counts_every_object_once_and_in_order(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from engine.data import thumbnails
+from engine.data.pictures import thumbnails
 thumbnails.SHARD = {shard}
 from engine.survey import Survey
 def progress(done, total, stage):

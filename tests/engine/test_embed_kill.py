@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from engine.data import thumbnails as thumbs
-from engine.data.simulate import simulate
+from engine.data.pictures import thumbnails as thumbs
+from engine.data.simulation.simulate import simulate
 from engine.encoders.embed import embed
 
 #: Objects in a shard, in these tests.
@@ -16,7 +16,7 @@ SHARD = 64
 
 RUN = """
 import sys
-from engine.data import thumbnails
+from engine.data.pictures import thumbnails
 thumbnails.SHARD = {shard}
 from engine.survey import Survey
 survey = Survey.open(sys.argv[1])

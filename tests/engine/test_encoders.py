@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from engine import cli, files
 from engine.data.cutouts import resample_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import CARD, ENCODERS, Card, cards, check_bands, load, parameters
 from engine.errors import UserError
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import load
 from engine.encoders.scaling import scaled
 from engine.errors import UserError

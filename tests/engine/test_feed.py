@@ -8,7 +8,7 @@ import torch
 from small_training import small_survey
 
 from engine.data.cutouts import read_batch
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders.scaling import scaled
 from engine.errors import UserError
 from engine.training import feed

@@ -354,7 +354,7 @@ def test_the_schedule_warms_up_and_ends_at_nothing():
 @pytest.mark.parametrize("science", [True, False])
 @pytest.mark.parametrize("how", ["turn", "disturb", "none"])
 def test_augmented_cutouts_keep_their_units(how, science):
-    from engine.data.stretch import Calibration
+    from engine.data.pictures.stretch import Calibration
 
     rng = np.random.default_rng(0)
     pixels = rng.normal(100, 2, (16, 2, 16, 16)).astype(np.float32)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.data.cutouts import Unreadable
-from engine.data.fits import look, zeros_are_holes
-from engine.data.fits_bands import band_file_ids
-from engine.data.fits_headers import examine, plain_tangent
-from engine.data.hdus import Hdu
+from engine.data.fits.bands import band_file_ids
+from engine.data.fits.files import look, zeros_are_holes
+from engine.data.fits.hdus import Hdu
+from engine.data.fits.headers import examine, plain_tangent
 from engine.data.references import Asked, Place, walk
 from engine.errors import UserError
 from engine.survey import Survey

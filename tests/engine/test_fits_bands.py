@@ -10,7 +10,7 @@ from astropy.wcs import WCS
 
 from engine import Survey, UserError
 from engine.data.cutouts import Unreadable
-from engine.data.fits_bands import band_files, split_bands
+from engine.data.fits.bands import band_files, split_bands
 from engine.data.ingest import ingest
 
 RNG = np.random.default_rng(0)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.data.arrays.hdf5 import look
+from engine.data.arrays.slabs import bands_first, guess_layout, slabs
 from engine.data.cutouts import Unreadable, read_batch, resample
-from engine.data.hdf5 import look
 from engine.data.references import Asked, Place
-from engine.data.slabs import bands_first, guess_layout, slabs
 from engine.errors import UserError
 from engine.survey import Survey
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from engine.data.hdus import open_fits, read_hdus, read_pixels
+from engine.data.fits.hdus import open_fits, read_hdus, read_pixels
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine import UserError
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.training import imagenet
 from engine.training.evaluate import encode
 from engine.training.imagenet import ImageNet

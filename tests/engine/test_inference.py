@@ -29,7 +29,7 @@ def network(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     """A network with statistics in its norms, in evaluation mode, and the shape of its input."""
     if name == "skysieve-base":
         encoder = skysieve_base()
-        from engine.data.stretch import Calibration
+        from engine.data.pictures.stretch import Calibration
 
         sky = Calibration(np.zeros(3), np.ones(3), np.full(3, 50.0))
         shape = encoder.prepare(np.zeros((1, 3, encoder.size, encoder.size), np.float32), sky, True).shape[1:]

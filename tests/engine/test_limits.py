@@ -5,7 +5,7 @@ import pytest
 import torch
 from astropy.visualization import ZScaleInterval
 
-from engine.data.limits import limits_of, percentile, zscale
+from engine.data.pictures.limits import limits_of, percentile, zscale
 
 
 def images(pixels, seed=0):

@@ -17,13 +17,13 @@ from astropy.table import Table
 from astropy.wcs import WCS, Sip
 
 from engine.cli import main
-from engine.data import boxes as boxes_module
-from engine.data.boxes import Boxes
 from engine.data.cutouts import Unreadable
-from engine.data.cutting import extent
-from engine.data.grids import grid
-from engine.data.hdus import open_fits, read_hdus
+from engine.data.fits.hdus import open_fits, read_hdus
 from engine.data.ingest import ingest
+from engine.data.mosaics import boxes as boxes_module
+from engine.data.mosaics.boxes import Boxes
+from engine.data.mosaics.cutting import extent
+from engine.data.mosaics.grids import grid
 from engine.errors import UserError
 
 

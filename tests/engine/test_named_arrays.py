@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from engine import Survey, UserError
+from engine.data.arrays.hdf5 import look
+from engine.data.arrays.named import split_names
 from engine.data.cutouts import Unreadable
-from engine.data.hdf5 import look
 from engine.data.ingest import ingest
-from engine.data.named_arrays import split_names
 from engine.data.references import Asked, Place
 
 RNG = np.random.default_rng(0)

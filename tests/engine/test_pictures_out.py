@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from engine.cli import main
-from engine.data.stretch import Calibration, Stretch, to_rgb
+from engine.data.pictures.stretch import Calibration, Stretch, to_rgb
 from engine.errors import UserError
 from engine.share.pictures import _names, write_pictures
 from engine.survey import Survey

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.data.cutouts import Unreadable
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders.inference import OutOfMemory
 from engine.encoders.pipeline import NOT_FINITE, READ, Pipeline, Task
 from engine.encoders.pixels import Pixels

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import pixels as module
 from engine.encoders.pixels import Pixels
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data.stretch import Calibration, to_rgb
+from engine.data.pictures.stretch import Calibration, to_rgb
 from engine.encoders import load
 from engine.encoders.foreign import Input
 from engine.encoders.pretrained import _normalisation, _side

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from engine.data import profiles
-from engine.data.profiles import Ellipses
+from engine.data.simulation import profiles
+from engine.data.simulation.profiles import Ellipses
 
 SIDE = 61
 

@@ -46,7 +46,7 @@ def test_what_is_not_there_is_refused(labelled):
 
 
 def test_a_survey_without_representation_has_none(tmp_path):
-    from engine.data.simulate import simulate
+    from engine.data.simulation.simulate import simulate
 
     survey = simulate(tmp_path / "bare.survey", 40)
     survey.labels.add([0], "dwarf", "yes", ids=["x"], user="me")

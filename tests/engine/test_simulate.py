@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engine.data import simulate as simulation
-from engine.data.morphology import PAINTERS, ZERO_POINT, Canvas, Members
-from engine.data.simulate import BANDS, PIXEL_SCALE, SKY_NOISE, generate, simulate
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
+from engine.data.simulation import simulate as simulation
+from engine.data.simulation.morphology import PAINTERS, ZERO_POINT, Canvas, Members
+from engine.data.simulation.simulate import BANDS, PIXEL_SCALE, SKY_NOISE, generate, simulate
 from engine.errors import UserError
 from engine.survey import Survey
 
@@ -74,7 +74,7 @@ def test_its_calibration_is_the_sky_it_was_given(survey):
 
 
 def test_its_cutouts_are_read(survey):
-    pytest.importorskip("engine.data.hdf5", reason="the HDF5 source is not there yet")
+    pytest.importorskip("engine.data.arrays.hdf5", reason="the HDF5 source is not there yet")
     read = survey.cutouts.read(np.array([0, 149, 7]))
     pixels, _ = generate(150, seed=3, dwarf_fraction=0.1, size=48)
     for cutout, row in zip(read, (0, 149, 7)):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from engine.data.smoothing import binned, smooth, unbinned
+from engine.data.pictures.smoothing import binned, smooth, unbinned
 
 
 def noise(*shape, holes=0.0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.data.stretch import Calibration, Stretch, calibrate, cutout_limits, three_channels, to_rgb
+from engine.data.pictures.stretch import Calibration, Stretch, calibrate, cutout_limits, three_channels, to_rgb
 from engine.errors import UserError
 
 
@@ -207,7 +207,7 @@ def test_blocks_are_one_picture(monkeypatch):
     for text in ("", "limits=zscale", "smooth=1,bin=2"):
         stretch = Stretch.from_text(text)
         whole = to_rgb(pixels, levels, science=True, stretch=stretch)
-        monkeypatch.setattr("engine.data.stretch.BLOCK", 1)
+        monkeypatch.setattr("engine.data.pictures.stretch.BLOCK", 1)
         np.testing.assert_array_equal(to_rgb(pixels, levels, science=True, stretch=stretch), whole)
         monkeypatch.undo()
 

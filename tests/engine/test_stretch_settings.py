@@ -7,7 +7,7 @@ import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.stretch_settings import BINS, COLOURS, CURVES, DEFAULT, LIMITS, RANGES, Stretch
+from engine.data.pictures.settings import BINS, COLOURS, CURVES, DEFAULT, LIMITS, RANGES, Stretch
 from engine.errors import UserError
 
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)

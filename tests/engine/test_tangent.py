@@ -5,8 +5,8 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS, Sip
 
-from engine.data.astrometry import sky
-from engine.data.tangent import deproject, project, tangent
+from engine.data.sky.astrometry import sky
+from engine.data.sky.tangent import deproject, project, tangent
 
 SIDE = 120
 

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from engine.data.cutouts import Unreadable
-from engine.data.stretch import DEFAULT, Calibration, Stretch
-from engine.data.thumbnails import SHARD, SIDE, Thumbnails, draw, encode
+from engine.data.pictures.stretch import DEFAULT, Calibration, Stretch
+from engine.data.pictures.thumbnails import SHARD, SIDE, Thumbnails, draw, encode
 
 
 def test_every_thumbnail_comes_back(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_training import register, small_survey
 
-from engine.data.stretch import Calibration
+from engine.data.pictures.stretch import Calibration
 from engine.encoders import check_bands, load
 from engine.encoders.scaling import scaled
 from engine.encoders.trained import Trained

@@ -7,10 +7,10 @@ import pytest
 import zarr
 
 from engine import Survey, UserError
+from engine.data.arrays.zarrs import look
 from engine.data.cutouts import Unreadable
 from engine.data.ingest import ingest
 from engine.data.references import Asked, Place, walk
-from engine.data.zarrs import look
 
 RNG = np.random.default_rng(0)
 

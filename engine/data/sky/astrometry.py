@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.hdus import Hdu
+from engine.data.fits.hdus import Hdu
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

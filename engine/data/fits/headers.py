@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.data.astrometry import celestial, sky
-from engine.data.fits_bands import is_companion, split_bands
-from engine.data.hdus import BLOCK, TYPES, Hdu, open_fits, read_hdus, read_pixels
-from engine.data.named_arrays import split_names
-from engine.data.tangent import deproject
+from engine.data.arrays.named import split_names
+from engine.data.fits.bands import is_companion, split_bands
+from engine.data.fits.hdus import BLOCK, TYPES, Hdu, open_fits, read_hdus, read_pixels
+from engine.data.sky.astrometry import celestial, sky
+from engine.data.sky.tangent import deproject
 
 #: A file with more images than this is a list of objects; with fewer, an image and what belongs to it (model, weight).
 LIST_OF_OBJECTS = 10

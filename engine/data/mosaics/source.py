@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from engine.data.astrometry import celestial, cut_out, rescaled
-from engine.data.boxes import Boxes
 from engine.data.cutouts import Unreadable, resample_batch
-from engine.data.cutting import look as look  # what every kind of source has
-from engine.data.hdus import Hdu, open_fits, read_hdus
+from engine.data.fits.hdus import Hdu, open_fits, read_hdus
+from engine.data.mosaics.boxes import Boxes
+from engine.data.mosaics.cutting import look as look  # what every kind of source has
 from engine.data.references import Root
+from engine.data.sky.astrometry import celestial, cut_out, rescaled
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -1,8 +1,8 @@
 """Cutouts in a Zarr store: an images array whose first axis is the object, alone or in a group with others.
 
 Versions 3 and 2 of the format, on this machine's disk: a folder with ``zarr.json``, ``.zgroup`` or ``.zarray`` in it.
-Arrays are read in slabs that end where chunks do (`engine.data.slabs`), sharded and compressed ones as well; a damaged
-chunk spoils its own rows. What the arrays mean is told by `engine.data.named_arrays`. No store elsewhere is opened.
+Arrays are read in slabs that end where chunks do (`engine.data.arrays.slabs`), sharded and compressed ones as well; a damaged
+chunk spoils its own rows. What the arrays mean is told by `engine.data.arrays.named`. No store elsewhere is opened.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.file_sets import look_at
-from engine.data.named_arrays import BANDS_NAMES, NamedArrays, split_names
+from engine.data.arrays.file_sets import look_at
+from engine.data.arrays.named import BANDS_NAMES, NamedArrays, split_names
+from engine.data.arrays.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.data.references import NOTHING, Asked, Found, Place, Root, is_store
-from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.quiet import quietly

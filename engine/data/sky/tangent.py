@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.astrometry import sky
+from engine.data.sky.astrometry import sky
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

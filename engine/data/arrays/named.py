@@ -1,7 +1,7 @@
 """What the arrays of a file mean: which are images, bands, a mask, ids, positions, columns of a catalogue.
 
 HDF5, Zarr and NumPy files all hold arrays by name, and teams give them much the same names. Here a file is a
-`NamedArrays`, and `understand` reads its `Meaning`; `engine.data.file_sets` joins those of many files to one survey.
+`NamedArrays`, and `understand` reads its `Meaning`; `engine.data.arrays.file_sets` joins those of many files to one survey.
 Recognised are, among others,
 
     Galaxy10              images (N, H, W, 3) uint8, ans, ra, dec, redshift, pxscale
@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.data.arrays.slabs import guess_layout, planes_of
 from engine.data.catalogue import plain
 from engine.data.filters import wavelength
 from engine.data.references import Asked, named_bands
-from engine.data.slabs import guess_layout, planes_of
 from engine.errors import UserError
 
 #: Usual names of an images array, the most telling first; Galaxy10 says images, sky_embeddings cutouts.

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.arrays import ALONE, Member, members, read_member
+from engine.data.arrays.file_sets import in_order
+from engine.data.arrays.named import MOST_VALUES, SMALLEST
+from engine.data.arrays.npz import ALONE, Member, members, read_member
+from engine.data.arrays.slabs import bands_first, guess_layout, planes_of
 from engine.data.cutouts import Unreadable
-from engine.data.file_sets import in_order
-from engine.data.named_arrays import MOST_VALUES, SMALLEST
 from engine.data.references import Asked, Found, Place, Rejected, Root, extent, named_bands, names_to_ids, some
-from engine.data.slabs import bands_first, guess_layout, planes_of
 from engine.errors import UserError
 from engine.jobs import Progress
 

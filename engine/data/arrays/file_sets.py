@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.data.arrays.named import Meaning, NamedArrays, understand
 from engine.data.catalogue import DEC_NAMES, ID_NAMES, RA_NAMES, text_id
 from engine.data.filters import by_wavelength
-from engine.data.named_arrays import Meaning, NamedArrays, understand
 from engine.data.references import Asked, Found, Place, Rejected, Root, extent, names_to_ids, require_some, some
 from engine.errors import UserError
 from engine.jobs import Progress

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.data.astrometry import celestial, pixels, sky
-from engine.data.hdus import Hdu
+from engine.data.fits.hdus import Hdu
+from engine.data.sky.astrometry import celestial, pixels, sky
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

@@ -1,6 +1,6 @@
 """The images that make a mosaic: which HDUs of which files show the sky, and in which band.
 
-What shows no sky is set aside by its name (weights, masks, errors); bands are told by `engine.data.band_names`.
+What shows no sky is set aside by its name (weights, masks, errors); bands are told by `engine.data.mosaics.bands`.
 
 Cost: one pass over the headers. No pixel is read.
 """
@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.data.astrometry import SIP_CARD, WCS_CARD
-from engine.data.band_names import in_order, of_images, of_planes, words
-from engine.data.boxes import too_packed
-from engine.data.fits_bands import COMPANIONS
-from engine.data.fits_headers import MOST_PLANES
-from engine.data.grids import Grid, grid
-from engine.data.hdus import Hdu, open_fits, packed, read_hdus
+from engine.data.fits.bands import COMPANIONS
+from engine.data.fits.hdus import Hdu, open_fits, packed, read_hdus
+from engine.data.fits.headers import MOST_PLANES
+from engine.data.mosaics.bands import in_order, of_images, of_planes, words
+from engine.data.mosaics.boxes import too_packed
+from engine.data.mosaics.grids import Grid, grid
 from engine.data.references import Place, Rejected, Root, some, without_extension
+from engine.data.sky.astrometry import SIP_CARD, WCS_CARD
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 

@@ -1,9 +1,9 @@
 """Where to cut: from the images of a mosaic and the positions of a catalogue to the corner of every box.
 
 An object that is on no image is left out, and counted; one on the images of some bands only has the others missing.
-Which pixels make a box is said in `engine.data.mosaic`.
+Which pixels make a box is said in `engine.data.mosaics.source`.
 
-Cost: the headers once, then one WCS transform of each object for each pixel grid near it (`engine.data.grids`).
+Cost: the headers once, then one WCS transform of each object for each pixel grid near it (`engine.data.mosaics.grids`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from engine.data.catalogue import ID_NAMES, positions, simple_name, text_ids
 from engine.data.crossmatch import match
-from engine.data.grids import Grid, Placed, place, unit_vectors
+from engine.data.mosaics.grids import Grid, Placed, place, unit_vectors
+from engine.data.mosaics.tiling import Tile, Tiling, find_tiles, images_in
 from engine.data.references import NOTHING, Asked, Found, Place, Root, without_extension
-from engine.data.tiling import Tile, Tiling, find_tiles, images_in
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 

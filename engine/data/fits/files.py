@@ -12,7 +12,7 @@ Four ways in which survey teams keep them, told apart by the header's ``layout``
     The root is one file, its HDUs are objects.
 
 Bands of one object that differ in size are brought to that of the largest. What a source holds is found out in
-`engine.data.fits_look`.
+`engine.data.fits.look`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from engine.data.astrometry import celestial
 from engine.data.cutouts import Unreadable, resample
-from engine.data.fits_headers import LIST_OF_OBJECTS, MOST_CUTOUT, companions, reason_of
-from engine.data.fits_look import look
-from engine.data.hdus import Hdu, open_fits, read_hdus, read_pixels
+from engine.data.fits.hdus import Hdu, open_fits, read_hdus, read_pixels
+from engine.data.fits.headers import LIST_OF_OBJECTS, MOST_CUTOUT, companions, reason_of
+from engine.data.fits.look import look
 from engine.data.references import Root
+from engine.data.sky.astrometry import celestial
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS

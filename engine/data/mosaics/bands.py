@@ -17,7 +17,7 @@ from engine.data.references import named_bands, some, without_extension
 from engine.errors import UserError
 
 if TYPE_CHECKING:
-    from engine.data.tiling import SkyImage
+    from engine.data.mosaics.tiling import SkyImage
 
 _HUBBLE = re.compile(r"f\d{3,4}(w2|lp|w|m|n|x|r)", re.I)
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")

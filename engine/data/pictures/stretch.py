@@ -2,7 +2,7 @@
 
     pixels → levels (0 black, 1 white) → three channels → smoothed, binned → curve → colour → 8 bits
 
-A survey is calibrated once (`engine.data.calibration`). The default picture is asinh-stretched with one softening for the
+A survey is calibrated once (`engine.data.pictures.calibration`). The default picture is asinh-stretched with one softening for the
 whole survey, so that a faint galaxy looks faint; three channels are combined as in Lupton et al. 2004 (PASP 116, 133): the
 mean intensity is stretched, the ratios of the bands (the colour) are kept. Two departures, for real data: colour fades where
 the flux is not above the noise (a noisy sky is grey, not confetti), and where a channel would pass its maximum the colour
@@ -24,10 +24,10 @@ from typing import overload
 import numpy as np
 import torch
 
-from engine.data.calibration import MAD_TO_SD, NOISE_FLOOR, Calibration, calibrate
-from engine.data.limits import limits_of
-from engine.data.smoothing import binned, smooth, unbinned
-from engine.data.stretch_settings import DEFAULT, Stretch
+from engine.data.pictures.calibration import MAD_TO_SD, NOISE_FLOOR, Calibration, calibrate
+from engine.data.pictures.limits import limits_of
+from engine.data.pictures.settings import DEFAULT, Stretch
+from engine.data.pictures.smoothing import binned, smooth, unbinned
 
 __all__ = ["DEFAULT", "MAD_TO_SD", "NOISE_FLOOR", "Calibration", "Stretch", "calibrate", "three_channels", "to_rgb"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from engine.data.profiles import column
+from engine.data.simulation.profiles import column
 
 Rng = np.random.Generator
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.data import profiles
-from engine.data.profiles import Ellipses
+from engine.data.simulation import profiles
+from engine.data.simulation.profiles import Ellipses
 
 ZERO_POINT = 22.5
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.data.file_sets import in_order
+from engine.data.arrays.file_sets import in_order
 from engine.data.filters import by_wavelength, wavelength
-from engine.data.fits_bands import band_file_ids, band_files, band_folders, natural
-from engine.data.fits_headers import LIST_OF_OBJECTS, Examined, examine, position, reason_of
-from engine.data.hdus import Hdu
+from engine.data.fits.bands import band_file_ids, band_files, band_folders, natural
+from engine.data.fits.hdus import Hdu
+from engine.data.fits.headers import LIST_OF_OBJECTS, Examined, examine, position, reason_of
 from engine.data.references import (
     NOTHING,
     Asked,
@@ -90,8 +90,8 @@ class _Objects:
         repeated = len({h.name or h.index for h in examined.images}) < len(examined.images)
         for hdu in examined.images if many else examined.images[:1]:
             where = position(hdu, hdu) if many else (examined.ra, examined.dec)
-            key = hdu.index if repeated else hdu.name or hdu.index
-            self._one(f"{stem}[{key}]" if many else stem, name, hdu, where, {})
+            of_file = hdu.index if repeated else hdu.name or hdu.index
+            self._one(f"{stem}[{of_file}]" if many else stem, name, hdu, where, {})
 
     def _one(self, key: str, name: str, hdu: Hdu, where: tuple[float, float], bands: dict[str, Hdu]) -> None:
         self.ids.append(key)

@@ -1,8 +1,8 @@
 """Cutouts in HDF5: an images dataset whose first axis is the object, in one file or in many below a folder.
 
-A file stays open and is read in slabs (`engine.data.slabs`). The library lets in one thread at a time; compressed chunks
-are unpacked outside of it (`engine.data.chunks`), where every thread has its own core. What the datasets mean is told by
-`engine.data.named_arrays`: the names of Galaxy10, sky_embeddings, ssl-legacysurvey and the Multimodal Universe are known.
+A file stays open and is read in slabs (`engine.data.arrays.slabs`). The library lets in one thread at a time; compressed chunks
+are unpacked outside of it (`engine.data.arrays.chunks`), where every thread has its own core. What the datasets mean is told by
+`engine.data.arrays.named`: the names of Galaxy10, sky_embeddings, ssl-legacysurvey and the Multimodal Universe are known.
 
 A dataset that lies in another file (external or virtual, or behind a link) is never read: the file may come from anybody.
 """
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from engine.data.chunks import KEPT, Chunks, unpackable
-from engine.data.file_sets import look_at
-from engine.data.named_arrays import BANDS_NAMES, NamedArrays, is_stack, split_names
+from engine.data.arrays.chunks import KEPT, Chunks, unpackable
+from engine.data.arrays.file_sets import look_at
+from engine.data.arrays.named import BANDS_NAMES, NamedArrays, is_stack, split_names
+from engine.data.arrays.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.data.references import NOTHING, Asked, Found, Place
-from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
@@ -118,7 +118,7 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
         If none can be read or holds an images dataset, or bands do not fit.
     """
     if not place.names:
-        from engine.data.hdf5_objects import look_at_objects
+        from engine.data.arrays.hdf5_objects import look_at_objects
 
         with named_arrays(place.root) as arrays, h5py.File(place.root, "r") as file:
             found = None if _has_stack(arrays) else look_at_objects(place.root, file, arrays.shapes, asked)

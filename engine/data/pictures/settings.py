@@ -66,7 +66,7 @@ class Stretch:
     weights : tuple of (str, float)
         Band → what its light is multiplied by, where that is not 1.
     colour : {"gentle", "lupton"}
-        How three channels become a colour: see `engine.data.stretch`.
+        How three channels become a colour: see `engine.data.pictures.stretch`.
 
     Raises
     ------

@@ -5,7 +5,7 @@ is unpacked into memory once, when the survey's cutouts are first opened, up to 
 claims is compared with what it can hold before any memory is taken. Nothing is ever unpickled.
 
 The .npy files of one folder are named arrays, too, if one of them holds images and others are as long (``images.npy``,
-``ra.npy``, ``label.npy``). What the arrays mean is told by `engine.data.named_arrays`.
+``ra.npy``, ``label.npy``). What the arrays mean is told by `engine.data.arrays.named`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
-from engine.data.file_sets import look_at
-from engine.data.named_arrays import NamedArrays
+from engine.data.arrays.file_sets import look_at
+from engine.data.arrays.named import NamedArrays
+from engine.data.arrays.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.data.references import NOTHING, Asked, Found, Place, Rejected, Root
-from engine.data.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 
@@ -223,11 +223,11 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
         found = look_at("npz", Place(images), lambda path: _named(path, columns), asked, progress)
         return replace(found, rejected=(*found.rejected, *rejected), files=len(place.names))
     if len(place.names) > 1 and all(n.lower().endswith(".npy") for n in place.names):
-        from engine.data.npy_files import examined, look_at_files, one_each
+        from engine.data.arrays.npy_files import examined, look_at_files, one_each
 
-        found, rejected = examined(place)
-        if one_each(found):
-            return look_at_files(place, found, rejected, asked, progress)
+        each, left_out = examined(place)
+        if one_each(each):
+            return look_at_files(place, each, left_out, asked, progress)
     return look_at("npz", place, _named, asked, progress)
 
 

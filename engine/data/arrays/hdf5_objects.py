@@ -20,13 +20,13 @@ import h5py
 import numpy as np
 import pyarrow as pa
 
+from engine.data.arrays.file_sets import found_columns, in_order
+from engine.data.arrays.hdf5 import own
+from engine.data.arrays.named import IMAGE_NAMES, MOST_VALUES, NO_IMAGES, SMALLEST, as_column
+from engine.data.arrays.slabs import bands_first, guess_layout, planes_of
 from engine.data.cutouts import Unreadable, resample
-from engine.data.file_sets import found_columns, in_order
 from engine.data.filters import wavelength
-from engine.data.hdf5 import own
-from engine.data.named_arrays import IMAGE_NAMES, MOST_VALUES, NO_IMAGES, SMALLEST, as_column
 from engine.data.references import Asked, Found, Rejected, extent, named_bands
-from engine.data.slabs import bands_first, guess_layout, planes_of
 from engine.errors import UserError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from engine import files
 from engine.data.cutouts import Unreadable, resample_batch
-from engine.data.stretch import DEFAULT, Calibration, Stretch, to_rgb
+from engine.data.pictures.stretch import DEFAULT, Calibration, Stretch, to_rgb
 
 #: Objects in a shard.
 SHARD = 4096
@@ -85,7 +85,7 @@ def draw(
     bands: Sequence[str] | None = None,
     size: int = SIDE,
 ) -> list[bytes]:
-    """Draw and encode cutouts, as `engine.data.stretch.to_rgb` does; empty where nothing could be read.
+    """Draw and encode cutouts, as `engine.data.pictures.stretch.to_rgb` does; empty where nothing could be read.
 
     Parameters
     ----------

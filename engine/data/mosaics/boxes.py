@@ -20,7 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.data.hdus import TYPES, Hdu, mapped, open_fits, packed, read_hdus, scaled
+from engine.data.fits.hdus import TYPES, Hdu, mapped, open_fits, packed, read_hdus, scaled
 from engine.quiet import quietly
 
 #: Images that are open at once, at most: a process may often have 1024 files, and others want some.

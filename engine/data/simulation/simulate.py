@@ -1,6 +1,6 @@
 """A simulated survey: thousands of small g, r, z cutouts of known truth, as a ground-based camera would see them.
 
-Each stamp is light from the sky (`engine.data.morphology`), blurred by that night's seeing (Moffat, 0.9-1.6 arcsec, its
+Each stamp is light from the sky (`engine.data.simulation.morphology`), blurred by that night's seeing (Moffat, 0.9-1.6 arcsec, its
 own in each band), with neighbours, sky residuals, photon and correlated sky noise, and what goes wrong: trails, bleeds,
 cosmic rays, missing edges and bands. Depth is that of a wide imaging survey (5σ for a point: g 24.5, r 24.0, z 23.2),
 0.262 arcsec a pixel. About 3 % are dwarfs of low surface brightness: the rare thing to look for. Faint distant
@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.data import blemishes, morphology, profiles
-from engine.data.morphology import ZERO_POINT, Canvas, Members
-from engine.data.stretch import calibrate
+from engine.data.pictures.stretch import calibrate
+from engine.data.simulation import blemishes, morphology, profiles
+from engine.data.simulation.morphology import ZERO_POINT, Canvas, Members
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 from engine.survey import Survey, version

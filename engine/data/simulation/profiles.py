@@ -1,4 +1,4 @@
-"""Light profiles on pixels: what `engine.data.simulate` paints galaxies and stars with.
+"""Light profiles on pixels: what `engine.data.simulation.simulate` paints galaxies and stars with.
 
 Every profile is a batch: K sources of one kind become a (K, side, side) float32 array in one call. Coordinates are in
 pixels, pixel (0, 0) has its centre at x = y = 0. Profiles of known integral are scaled so that the whole plane sums to

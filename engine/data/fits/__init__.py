@@ -1,0 +1,1 @@
+"""FITS files: a file, an extension or a folder of them an object, or a band of one."""

@@ -1,0 +1,1 @@
+"""From flux to pictures: levels, stretches, thumbnails."""
