@@ -6,7 +6,7 @@ value as a null, from here to what is exported. Which row belongs to which objec
 
 from __future__ import annotations
 
-import csv
+import json
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from engine.data.delimited import encoding_of, first_line, read_delimited, unique_names
 from engine.data.references import ENDINGS, without_extension
 from engine.errors import UserError
+from engine.quiet import quietly
 
 #: Usual names of columns, in lower case without punctuation; the first that occurs is taken.
 RA_NAMES = (
@@ -93,6 +94,8 @@ ID_NAMES = (
 )
 #: What is known of a column, beside its values: metadata of its Arrow field.
 FACTS = ("unit", "description", "ucd")
+#: Where a table keeps what a person should know of it.
+NOTES = b"skysieve:notes"
 #: Factors that bring angles to degrees, by the unit's name; hours only mean an angle for a right ascension.
 ANGLES = {"hourangle": 15.0, "rad": float(np.degrees(1.0)), "arcmin": 1 / 60, "arcsec": 1 / 3600}
 HOURS = ("h", "hr", "hour", "hours", "hourangle")
@@ -169,7 +172,7 @@ def read(path: str | Path) -> pa.Table:
 def _reader(path: Path):
     low = path.name.lower()
     if low.endswith((".parquet", ".pq")):
-        return pq.read_table
+        return lambda p: pq.ParquetFile(p).read()  # unlike `read_table`, also where names repeat
     if low.endswith((".csv", ".tsv", ".txt", ".dat")):
         return _read_text
     if low.endswith(".ecsv"):
@@ -183,39 +186,24 @@ def _reader(path: Path):
 
 def _read_text(path: Path) -> pa.Table:
     """Read delimited text; integers stay whole even where some are missing, so that long ids keep their digits."""
-    with open(path, encoding="utf-8-sig") as stream:
-        head = stream.readline()
-        if head.startswith("# %ECSV"):
-            return _read_astropy(path, "ascii.ecsv")
-        if head.startswith("#"):
-            return _read_astropy(path, "ascii")
-        mark = max("\t,;|", key=head.count)
-        if head.count(mark) == 0 and len(head.split()) > 1:
-            return _read_astropy(path, "ascii")
-        stream.seek(0)
-        names = [name.strip() for name in next(csv.reader(stream, delimiter=mark))]
-    taken: dict[str, int] = {}
-    for k, name in enumerate(names):
-        name = name or f"column{k + 1}"
-        taken[name] = taken.get(name, 0) + 1
-        names[k] = name if taken[name] == 1 else f"{name}_{taken[name]}"
-    parse = pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=False)
-    options = pyarrow.csv.ReadOptions(column_names=names, skip_rows=1)
-    return pyarrow.csv.read_csv(
-        path,
-        read_options=options,
-        parse_options=parse,
-        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False),
-    )
+    encoding = encoding_of(path)
+    head = first_line(path, encoding)
+    if head.startswith("# %ECSV"):
+        return _read_astropy(path, "ascii.ecsv")
+    mark = max("\t,;|", key=head.count)
+    if head.startswith("#") or (head.count(mark) == 0 and len(head.split()) > 1):
+        return _read_astropy(path, "ascii")
+    table, notes = read_delimited(path, mark, encoding=encoding, exact=lambda name: simple_name(name) in ID_NAMES)
+    return noted(table, notes)
 
 
 def _read_astropy(path: Path, kind: str) -> pa.Table:
     from astropy.table import Table
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # units and headers astropy does not know are no concern of a join
+    with quietly():  # units and headers astropy does not know are no concern of a join
         table = Table.read(path, format=kind)
-    made = [_arrow(table[name], name) for name in table.colnames if table[name].ndim == 1]
+    plain = [name for name in table.colnames if table[name].ndim == 1 and table[name].dtype.kind != "c"]
+    made = [_arrow(table[name], name) for name in plain]
     return pa.table([values for values, _ in made], schema=pa.schema([field for _, field in made]))
 
 
@@ -289,19 +277,40 @@ def plain(values: np.ndarray) -> np.ndarray:
 
 
 def _tidied(table: pa.Table) -> pa.Table:
-    """Blanks stripped from names and text; nested columns and pandas' index left out."""
-    kept: dict[str, tuple[pa.ChunkedArray, pa.Field]] = {}
-    for known in table.schema:
-        column = table[known.name]
+    """Blanks stripped from names and text; bytes as text; nested columns and pandas' index left out."""
+    kept: list[tuple[pa.ChunkedArray, pa.Field]] = []
+    for column, known in zip(table.columns, table.schema):
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if pa.types.is_nested(column.type) or known.name.startswith("__index_level_"):
             continue
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = pc.utf8_trim_whitespace(column.cast(pa.string()))
-        name = known.name.strip()
-        kept.setdefault(name, (column, field(name, column.type, facts_of(known))))
-    return pa.table([column for column, _ in kept.values()], schema=pa.schema([f for _, f in kept.values()]))
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            column = pc.utf8_trim_whitespace(_as_text(column))
+        kept.append((column, known))
+    names = unique_names([known.name.strip() for _, known in kept])
+    fields = [field(name, column.type, facts_of(known)) for name, (column, known) in zip(names, kept)]
+    return noted(pa.table([column for column, _ in kept], schema=pa.schema(fields)), notes_of(table))
+
+
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Bytes as text: UTF-8, or else Latin-1."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.chunked_array([pa.array([None if v is None else v.decode("latin-1") for v in column.to_pylist()])])
+
+
+def noted(table: pa.Table, notes: Sequence[str]) -> pa.Table:
+    """The same with what a person should know of it, which `notes_of` gives back."""
+    return table.replace_schema_metadata({NOTES: json.dumps(list(notes))} if notes else None)
+
+
+def notes_of(table: pa.Table) -> list[str]:
+    """What a person should know of a catalogue that was read: rows that were left out."""
+    told = (table.schema.metadata or {}).get(NOTES)
+    return [] if told is None else [str(note) for note in json.loads(told)]
 
 
 # -- understanding ----------------------------------------------------------------------------------------------------
@@ -342,7 +351,7 @@ def positions(table: pa.Table, *, hours: bool = False) -> tuple[np.ndarray, np.n
     if hours and not pa.types.is_string(table[names[0]].type):
         ra = 15 * ra
     good = (np.abs(dec) <= 90) & (ra >= -180) & (ra <= 360)
-    return np.where(good, ra % 360, np.nan), np.where(good, dec, np.nan), (names[0], names[1])
+    return np.where(good, ra, np.nan) % 360, np.where(good, dec, np.nan), (names[0], names[1])
 
 
 def _angles(column: pa.ChunkedArray, *, hours: bool) -> np.ndarray:
@@ -401,6 +410,8 @@ def text_ids(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     if pa.types.is_integer(kind):
         return column.cast(pa.string()).fill_null("").to_numpy(zero_copy_only=False).astype(object)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        if not pc.all(pc.string_is_ascii(column)).as_py():  # some systems write é as two characters in names of files
+            column = pc.utf8_normalize(column, form="NFC")
         text = pc.replace_substring_regex(pc.utf8_trim_whitespace(column), r"^([+-]?[0-9]+)\.0+$", r"\1")
         return pc.replace_substring_regex(text, _EXTENSION, r"\1").fill_null("").to_numpy(zero_copy_only=False)
     return np.array(["" if v is None or v != v else without_extension(text_id(v)) for v in column.to_pylist()], object)

@@ -9,7 +9,8 @@ Cost: hash joins, O(N + M); positions by a k-d tree of unit vectors, O(N log M).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -129,9 +130,20 @@ def _by_id(
     table: pa.Table, ids: Sequence[str], id_column: str | None, hdus, place: str
 ) -> tuple[str | None, np.ndarray]:
     if id_column is None:
-        return _best_column(table, ids, hdus)
+        column, rows = _best_column(table, ids, hdus)
+        return (column, rows) if column is not None else _best_column(table, ids, hdus, spelled=_without_zeros)
     column = _column(table, id_column, place)
-    return column, _join(ids, text_ids(table[column]))
+    rows = _join(ids, text_ids(table[column]))
+    return column, rows if (rows >= 0).any() else _join(ids, text_ids(table[column]), spelled=_without_zeros)
+
+
+def _as_written(keys: np.ndarray) -> np.ndarray:
+    return keys
+
+
+def _without_zeros(keys: np.ndarray) -> np.ndarray:
+    """Whole numbers without the zeros that pad them, anything else as it is."""
+    return np.array([re.sub(r"^0+(?=\d+$)", "", key) for key in keys], object)
 
 
 def _counted(table: pa.Table, found: Match, hdus) -> Match:
@@ -162,7 +174,9 @@ def _column(table: pa.Table, name: str, place: str) -> str:
     raise UserError(f"{place} has no column {name!r}", f"choose the id column among: {', '.join(table.column_names)}")
 
 
-def _best_column(table: pa.Table, ids: Sequence[str], hdus) -> tuple[str | None, np.ndarray]:
+def _best_column(
+    table: pa.Table, ids: Sequence[str], hdus, *, spelled: Callable[[np.ndarray], np.ndarray] = _as_written
+) -> tuple[str | None, np.ndarray]:
     """The column that matches most objects: of usual name first, then any other that matches at least half of them."""
     hdu_column = _hdu_join(table, hdus)
     if hdu_column is not None:
@@ -173,7 +187,7 @@ def _best_column(table: pa.Table, ids: Sequence[str], hdus) -> tuple[str | None,
     others = [c for c in table.column_names if c not in usual and not counted and _can_be_id(table[c])]
     for columns, least in ((usual, 1), (others, (len(ids) + 1) // 2)):
         for column in columns:
-            found = _join(ids, text_ids(table[column]))
+            found = _join(ids, text_ids(table[column]), spelled=spelled)
             matched = int((found >= 0).sum())
             if matched > count and matched >= least:
                 rows, count, best = found, matched, column
@@ -202,15 +216,17 @@ def _hdu_join(table: pa.Table, hdus) -> tuple[str, np.ndarray] | None:
     return (column, rows) if (rows >= 0).any() else None
 
 
-def _join(ids: Sequence[str], keys: np.ndarray) -> np.ndarray:
-    """First row of each id; ids that are paths also match keys with more folders in front, or none.
+def _join(
+    ids: Sequence[str], keys: np.ndarray, *, spelled: Callable[[np.ndarray], np.ndarray] = _as_written
+) -> np.ndarray:
+    """First row of each id, both spelled alike; ids that are paths also match keys with more folders in front, or none.
 
     Returns
     -------
     (N,) int64
         -1 where there is none.
     """
-    wanted = text_ids(pa.array([str(i) for i in ids], pa.string()))
+    wanted, keys = spelled(text_ids(pa.array([str(i) for i in ids], pa.string()))), spelled(keys)
     rows = np.full(len(wanted), -1, np.int64)
     left = pd.Series(keys).astype(object)
     while True:  # drop one folder from the front of every key until none is left

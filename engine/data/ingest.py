@@ -29,7 +29,7 @@ from engine.data.look import look
 from engine.data.objects import objects
 from engine.data.pictures.stretch import Calibration, calibrate, to_rgb
 from engine.data.pictures.thumbnails import SIDE, encode
-from engine.data.references import Asked, Found
+from engine.data.references import Asked, Found, Root
 from engine.data.report import LISTED, Report, sentence
 from engine.errors import UserError, one_line
 from engine.jobs import Progress, silent
@@ -145,19 +145,31 @@ def ingest(
     source, path = Path(source), Path(path)
     if not dry_run:
         _require_place(path)
-    beside = None if catalogue is not None or not source.exists() else _catalogue_beside(source)
+    beside: Path | None = None
+    table: pa.Table | None = None
+    notes: list[str] = []
+    if catalogue is not None:
+        table = catalogues.read(catalogue)
+    elif source.exists():
+        beside, table, notes = _beside(source)
     catalogue = catalogue or beside
-    table = None if catalogue is None else catalogues.read(catalogue)
     found = look(source, Asked(bands, dataset, table, size, id_column), progress=progress)
     if beside is not None and found.kind == "table" and beside.resolve() == found.root:
         beside = catalogue = table = None  # it is the survey itself
     if catalogue is None and id_column is not None and found.kind != "table":
         raise UserError(f"an id column ({id_column}) is given but no catalogue", "name the table with --catalogue")
-    if beside is not None:
-        found = dataclasses.replace(found, notes=(*found.notes, f"used {beside}, which lies beside the images"))
     match = None
     if table is not None:
-        match = _match(found, table, id_column=id_column, way=join, radius=radius, place=str(catalogue))
+        try:
+            match = _match(found, table, id_column=id_column, way=join, radius=radius, place=str(catalogue))
+        except UserError as error:
+            if beside is None or id_column is not None:
+                raise
+            notes.append(_not_used(beside, error.problem))
+            beside = catalogue = table = None
+    if beside is not None:
+        notes.append(f"used {beside}, which lies beside the images")
+    found = dataclasses.replace(found, notes=(*notes, *found.notes))
     pixels = {"kind": found.kind, "root": str(found.root), "bands": list(found.bands), "science": found.science}
     found = _fitted(found, fit, side)
     draft = Draft(path, {"pixels": pixels | found.pixels}, objects(found, table, match))
@@ -211,22 +223,36 @@ def _require_place(path: Path) -> None:
         raise UserError(f"{path} cannot be made: {above} cannot be written to", "choose another place for the survey")
 
 
-def _catalogue_beside(source: Path) -> Path | None:
-    """The catalogue that lies beside the images (or one folder up from ``images/``), if there is exactly one."""
+def _beside(source: Path) -> tuple[Path | None, pa.Table | None, list[str]]:
+    """The first catalogue that lies beside the images (or one folder up from ``images/``) and can be read.
+
+    Returns
+    -------
+    path, table
+        None if there is no such catalogue.
+    notes : list of str
+        Those that cannot be read: nobody asked for them.
+    """
     folders = [source if source.is_dir() else source.parent]
     if source.resolve().name == "images":
         folders.append(source.resolve().parent)
-    for folder in folders:
-        found = [
-            p
-            for p in sorted(folder.iterdir())
-            if p.is_file()
-            and p.name.lower().endswith(catalogues.CATALOGUES)
-            and p.name.lower().startswith(("catalogue.", "catalog."))
-        ]
-        if found:
-            return found[0]
-    return None
+    notes: list[str] = []
+    for path in (p for folder in folders for p in sorted(folder.iterdir())):
+        low = path.name.lower()
+        if not (low.startswith(("catalogue.", "catalog.")) and low.endswith(catalogues.CATALOGUES) and path.is_file()):
+            continue
+        try:
+            Root(path.parent).file(path.name)
+            return path, catalogues.read(path), notes
+        except UserError as error:
+            notes.append(_not_used(path, error.problem))
+        except ValueError as error:
+            notes.append(_not_used(path, str(error)))
+    return None, None, notes
+
+
+def _not_used(path: Path, problem: str) -> str:
+    return f"{path}, which lies beside the images, was not used: {problem}"
 
 
 # -- joining and reporting --------------------------------------------------------------------------------------------
@@ -269,7 +295,7 @@ def _with_match(report: Report, place: str, draft: Draft, table: pa.Table, match
     unused = match.unused[:LISTED]
     names = catalogues.column_named(table, catalogues.ID_NAMES) if match.column is None else match.column
     listed = catalogues.text_ids(table[names].take(pa.array(unused))) if names is not None else unused
-    notes = list(report.notes)
+    notes = [*report.notes, *catalogues.notes_of(table)]
     if match.hours:
         notes.append("right ascensions of the catalogue are hours: they were multiplied by 15")
     elif odd := _odd_positions(table):

@@ -58,6 +58,7 @@ def look(place: Place, asked: Asked = NOTHING, progress: Progress = silent) -> F
     families = _families(table)
     vectors = [*_lists(path), *(f"{stem}*" for stem in families)]
     ids, id_name, notes = _ids(table, asked.id_column)
+    notes = [*catalogues.notes_of(table), *notes]
     ra, dec, used = catalogues.positions(table)
     following = _following(table, vectors, path, (id_name, *(used or ())))
     if vectors:

@@ -3,13 +3,18 @@
 import signal
 
 import broken_arrays
+import broken_catalogues
 import broken_fits
 import broken_hdf5
 import broken_pictures
 import pytest
 from broken_inputs import judge
 
-CASES = [case for module in (broken_pictures, broken_fits, broken_hdf5, broken_arrays) for case in module.cases()]
+CASES = [
+    case
+    for module in (broken_pictures, broken_fits, broken_hdf5, broken_arrays, broken_catalogues)
+    for case in module.cases()
+]
 #: Seconds after which a case hangs.
 LONG = 20
 
