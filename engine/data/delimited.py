@@ -109,12 +109,13 @@ def read_delimited(
 def unique_names(names: Sequence[str]) -> list[str]:
     """Names that differ: an empty one is called by its number, one that repeats gets a number behind it."""
     taken: dict[str, int] = {}
-    found = []
     for k, name in enumerate(names):
-        name = name or f"column{k + 1}"
-        taken[name] = taken.get(name, 0) + 1
-        found.append(name if taken[name] == 1 else f"{name}_{taken[name]}")
-    return found
+        name = free = name or f"column{k + 1}"
+        while free in taken:
+            taken[name] += 1
+            free = f"{name}_{taken[name]}"
+        taken[free] = 1
+    return list(taken)
 
 
 class _Parse:

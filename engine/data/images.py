@@ -7,6 +7,7 @@ the interpreter, so that a batch costs its decoding divided by the cores (2-3 th
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -48,6 +49,9 @@ GREY = ("L", "1", "LA", *DEEP)
 #: End of a whole file, looked for in its last bytes; without it the file is decoded to find out.
 ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 TAIL = 64
+
+#: Pillow logs what is wrong with a file before it raises it; unless somebody listens, that would be printed.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def open_image(path: str) -> Image.Image:

@@ -29,7 +29,7 @@ from engine.data.look import look
 from engine.data.objects import objects
 from engine.data.pictures.stretch import Calibration, calibrate, to_rgb
 from engine.data.pictures.thumbnails import SIDE, encode
-from engine.data.references import Asked, Found, Root
+from engine.data.references import Asked, Found, Root, is_text
 from engine.data.report import LISTED, Report, sentence
 from engine.errors import UserError, one_line
 from engine.jobs import Progress, silent
@@ -143,6 +143,10 @@ def ingest(
         exists or cannot be written.
     """
     source, path = Path(source), Path(path)
+    for place in filter(None, (source, path, catalogue)):
+        if not is_text(str(place)):
+            shown = os.fsencode(place).decode("utf-8", "backslashreplace")
+            raise UserError(f"the path {shown} is not UTF-8", "rename its folders so that a survey can refer to it")
     if not dry_run:
         _require_place(path)
     beside: Path | None = None

@@ -29,6 +29,7 @@ from engine.data.references import (
     Root,
     entries,
     is_store,
+    is_text,
     kind_of,
     some,
 )
@@ -80,8 +81,8 @@ def _below(source: Path) -> tuple[list[str], list[Rejected], list[str]]:
     found = list(entries(source))
     links = [name for name, link in found if link]
     names = [name for name, link in found if not link]
-    odd = [name for name in names if not _is_text(name)]
-    names = [name for name in names if _is_text(name)] if odd else names
+    odd = [name for name in names if not is_text(name)]
+    names = [name for name in names if is_text(name)] if odd else names
     rejected = [
         Rejected(os.fsencode(name).decode("utf-8", "backslashreplace"), "its name is not UTF-8: rename it")
         for name in odd
@@ -89,15 +90,6 @@ def _below(source: Path) -> tuple[list[str], list[Rejected], list[str]]:
     ]
     words = f"{len(links):,} links to folders were not followed ({some(links)}): give those folders themselves"
     return names, rejected, [words] if links else []
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be written down: in another encoding than UTF-8 it holds lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _contents(source: Path, found: list[str], *, boxes: bool = False) -> tuple[str, Place, list[str]]:

@@ -141,6 +141,15 @@ class Found:
     following: str = ""
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written down: in another encoding than UTF-8 it holds lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def kind_of(name: str) -> str | None:
     """Kind of source a file's name stands for, None if none; that of a folder ends with a slash: a store."""
     low = name.lower()

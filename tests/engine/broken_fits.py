@@ -561,8 +561,8 @@ SETS = {
     "alone of no image": partial(one_broken, data=_EMPTY),
     "set of which all is broken": all_broken,
     "of 5000 pixels a side": large,
-    "bomb of 8000 pixels a side": partial(bomb, side=8_000, fate=ANY),
-    "bomb of 20000 pixels a side": partial(bomb, side=20_000, fate=LOST),
+    "bomb of 5000 pixels a side": partial(bomb, side=5_000, fate=ANY),
+    "bomb of 10000 pixels a side": partial(bomb, side=10_000, fate=LOST),
     "bomb of tiles": tiles_claimed,
     "bomb of pointers": pointers,
 }
