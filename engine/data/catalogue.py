@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -246,8 +245,7 @@ def is_hats(path: Path) -> bool:
 
 
 def _read_hats(path: Path) -> pa.Table:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the library's own, about pandas and about margins it does not have
+    with quietly():  # of the library's own, about pandas and about margins it does not have
         try:
             import lsdb
         except ImportError as error:

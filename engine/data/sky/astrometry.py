@@ -9,12 +9,12 @@ Source: the WCS papers (Calabretta & Greisen 2002, A&A 395, 1077); SIP: Shupe et
 from __future__ import annotations
 
 import re
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.data.fits.hdus import Hdu
+from engine.quiet import quietly
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -51,8 +51,7 @@ def _two_axes(text: str) -> WCS | None:
     from astropy.io import fits
     from astropy.wcs import WCS
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quietly():
         wcs = WCS(fits.Header.fromstring(text))
         wcs = wcs if wcs.naxis == 2 else wcs.sub([1, 2])
         wcs.wcs.set()
@@ -61,8 +60,7 @@ def _two_axes(text: str) -> WCS | None:
 
 def sky(wcs: WCS, x, y) -> tuple[np.ndarray, np.ndarray]:
     """RA (0-360) and Dec, deg, of 0-based pixels; NaN where the projection has no sky."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with np.errstate(all="ignore"), quietly():
         axes = wcs.all_pix2world(np.asarray(x, np.float64), np.asarray(y, np.float64), 0)
     lon, lat = (np.asarray(axes[k], np.float64) for k in (wcs.wcs.lng, wcs.wcs.lat))
     frame = _frame(wcs)
@@ -85,8 +83,7 @@ def pixels(wcs: WCS, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.nd
         there = SkyCoord(ra, dec, unit="deg").transform_to(frame)
         lon, lat = there.spherical.lon.deg, there.spherical.lat.deg
     world = (lon, lat) if wcs.wcs.lng < wcs.wcs.lat else (lat, lon)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with np.errstate(all="ignore"), quietly():
         x, y = wcs.all_world2pix(*world, 0, quiet=True)
     return x, y
 
