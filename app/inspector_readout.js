@@ -16,7 +16,7 @@ class Readout {
     const lines = [first];
     if (numbers) {
       const [x, y] = pixel ?? numbers.place;
-      const at = [x, y].map((v) => minus(String(Math.round(v))));
+      const at = [x, y].map((v) => minus(String(Math.floor(v + 0.5 + 1e-6)))); // halves up, whatever their last digit
       first.append(element("b", "", pixel ? `x ${at[0]}, y ${at[1]}` : `object at x ${at[0]}, y ${at[1]}`));
       if (pixel) first.append(element("span", "off", `${this.offset(x, y)} off`, { title: "Distance from the object" }));
       if (numbers.sky) lines.push(this.position(x, y));
