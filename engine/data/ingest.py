@@ -143,8 +143,8 @@ def ingest(
         exists or cannot be written.
     """
     source, path = Path(source), Path(path)
-    for place in filter(None, (source, path, catalogue)):
-        if not is_text(str(place)):
+    for place in map(str, filter(None, (source, path, catalogue))):
+        if not is_text(place):
             shown = os.fsencode(place).decode("utf-8", "backslashreplace")
             raise UserError(f"the path {shown} is not UTF-8", "rename its folders so that a survey can refer to it")
     if not dry_run:
