@@ -48,6 +48,10 @@ SOURCES = {
 }
 
 
+#: Pixels a side of a cutout, at most; no camera makes a longer one, and a damaged header does.
+LONGEST = 1 << 16
+
+
 @dataclass(frozen=True)
 class Unreadable:
     """An object whose pixels could not be read, and why."""
@@ -158,24 +162,31 @@ def resample_batch(cutouts: np.ndarray, size: int) -> np.ndarray:
     height, width = cutouts.shape[-2:]
     if height == width == size:
         return np.ascontiguousarray(cutouts, np.float32)
-    side = max(height, width)
     pixels = torch.from_numpy(np.require(cutouts, np.float32, ["C", "W"]))  # what is mapped read-only is copied
-    if height != width:
-        top, left = (side - height) // 2, (side - width) // 2
-        pixels = torch.nn.functional.pad(pixels, (left, side - width - left, top, side - height - top), value=torch.nan)
-    whole = bool(torch.isfinite(pixels.sum()))  # ten times cheaper than asking every pixel; an overflow only costs time
-
-    def scaled(image: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.interpolate(
-            image, (size, size), mode="bilinear", antialias=True, align_corners=False
-        )
-
-    if whole:
-        return scaled(pixels).numpy()
+    # ten times cheaper than asking every pixel; an overflow only costs time
+    if height == width and bool(torch.isfinite(pixels.sum())):
+        return _scaled(pixels, size, size).numpy()
     known = torch.isfinite(pixels)
-    weight = scaled(known.float())
-    total = scaled(torch.where(known, pixels, torch.zeros(())))
+    weight = _squared(known.float(), size)
+    total = _squared(torch.where(known, pixels, torch.zeros(())), size)
     return torch.where(weight >= 0.5, total / weight.clamp(min=0.5), torch.nan).numpy()
+
+
+def _scaled(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    return torch.nn.functional.interpolate(image, (height, width), mode="bilinear", antialias=True, align_corners=False)
+
+
+def _squared(image: torch.Tensor, size: int) -> torch.Tensor:
+    """Pad with zeros to a square and scale; first along the longer axis, so that the square of a strip is never made."""
+    height, width = image.shape[-2:]
+    side = max(height, width)
+    before = (side - min(height, width)) // 2
+    after = side - min(height, width) - before
+    if width > height:
+        image = torch.nn.functional.pad(_scaled(image, height, size), (0, 0, before, after))
+    elif height > width:
+        image = torch.nn.functional.pad(_scaled(image, size, width), (before, after))
+    return _scaled(image, size, size)
 
 
 def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
@@ -194,8 +205,13 @@ def read_batch(source: CutoutSource, rows: np.ndarray, size: int) -> tuple[np.nd
     problems: dict[int, str] = {}
     of_shape: dict[tuple[int, ...], tuple[list[int], list[np.ndarray]]] = {}
     for position, cutout in enumerate(getattr(source, "read_raw", source.read)(rows)):
-        if isinstance(cutout, Unreadable):
-            problems[int(rows[position])] = cutout.reason
+        if isinstance(cutout, Unreadable) or max(cutout.shape) > LONGEST:
+            long = (
+                ""
+                if isinstance(cutout, Unreadable)
+                else f"{cutout.shape[1]}×{cutout.shape[2]} pixels are too many a side"
+            )
+            problems[int(rows[position])] = getattr(cutout, "reason", long)
             pixels[position] = np.nan
         else:
             positions, cutouts = of_shape.setdefault(cutout.shape, ([], []))

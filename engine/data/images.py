@@ -7,18 +7,20 @@ the interpreter, so that a batch costs its decoding divided by the cores (2-3 th
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, _imaging
 
-from engine.data.cutouts import Unreadable
+from engine.data.cutouts import LONGEST, Unreadable
 from engine.data.references import (
     NOTHING,
     Asked,
@@ -52,6 +54,8 @@ TAIL = 64
 
 #: Pillow logs what is wrong with a file before it raises it; unless somebody listens, that would be printed.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+with suppress(OSError, AttributeError):  # and libtiff, which Pillow is linked to, prints
+    ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 def open_image(path: str) -> Image.Image:
@@ -68,7 +72,7 @@ def open_image(path: str) -> Image.Image:
         image = Image.open(path, formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"it claims more than {MOST_PIXELS:,} pixels, too many for a cutout") from error
-    if image.width * image.height > MOST_PIXELS:
+    if image.width * image.height > MOST_PIXELS or max(image.size) > LONGEST:
         image.close()
         raise ValueError(f"it claims {image.width}×{image.height} pixels, too many for a cutout")
     return image

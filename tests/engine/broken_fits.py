@@ -125,6 +125,7 @@ CARDS = {
     "NAXIS1 claims 10^300": ({"NAXIS1": "1E300"}, LOST),
     "NAXIS1 claims a number of 70 digits": ({"NAXIS1": "9" * 69}, LOST),
     "NAXIS1 claims 16384": ({"NAXIS1": "16384", "NAXIS2": "16384"}, LOST),
+    "NAXIS1 claims a strip": ({"NAXIS1": "9000000", "NAXIS2": "1"}, LOST),
     "NAXIS1 of text": ({"NAXIS1": "'twelve'"}, LOST),
     "NAXIS1 of nan": ({"NAXIS1": "nan"}, LOST),
     "NAXIS1 of inf": ({"NAXIS1": "inf"}, LOST),
@@ -454,6 +455,16 @@ BANDS = {
 }
 
 
+def strip(folder: Path, rng: np.random.Generator) -> Expected:
+    """A band of one object that is a strip far longer than the others are wide."""
+
+    def change(folder: Path, good: dict, made: dict) -> Expected:
+        (folder / "r/0.fits").write_bytes(astropys(pixels(3, 1, 60_000)))
+        return Expected(good, {"g/0.fits": LOST})
+
+    return bands(folder, rng, change=change)
+
+
 def other_planes(folder: Path, rng: np.random.Generator) -> Expected:
     cube = raw(USUAL | {"NAXIS": "3", "NAXIS3": "3"}, bytes_of(pixels(3, 3, SIDE, SIDE)))
     return beside(cube, LOST, folder, rng)
@@ -563,6 +574,7 @@ SETS = {
     "of 5000 pixels a side": large,
     "bomb of 5000 pixels a side": partial(bomb, side=5_000, fate=ANY),
     "bomb of 10000 pixels a side": partial(bomb, side=10_000, fate=LOST),
+    "bomb of a strip": strip,
     "bomb of tiles": tiles_claimed,
     "bomb of pointers": pointers,
 }

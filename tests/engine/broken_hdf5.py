@@ -420,6 +420,20 @@ def only_a_link(folder: Path, rng: np.random.Generator) -> Expected:
     return Expected(refused=MUST, named="all.h5")
 
 
+def heap_damaged(folder: Path, rng: np.random.Generator) -> Expected:
+    """Text of any length in a heap that the library would walk for ever."""
+
+    def fill(file: h5py.File) -> None:
+        file["images"] = images()
+        file["name"] = _texts([f"object {k}" for k in range(ROWS)])
+
+    data = bytearray(held(fill))
+    first = data.index(b"GCOL") + 16
+    data[first : first + 16] = bytes(16)  # an object of no number and no size
+    (folder / "all.h5").write_bytes(bytes(data))
+    return Expected(source="all.h5", refused=MUST, named="all.h5")
+
+
 def patched_rows(folder: Path, rng: np.random.Generator) -> Expected:
     """A header that claims more rows than the file holds, of an array that lies in one piece."""
     data = _WHOLE.replace(struct.pack("<4Q", ROWS, 2, SIDE, SIDE), struct.pack("<4Q", 10**9, 2, SIDE, SIDE))
@@ -435,6 +449,7 @@ SETS = {
     "that claims a chunk of gigabytes": huge_chunk,
     "that claims gigabytes of text": long_strings,
     "whose header claims more rows": patched_rows,
+    "that never ends": heap_damaged,
     "whose ids are those of another": ids_between_files,
     "of other bands beside a good one": other_bands,
     "that is a link out of the folder": link_outside,

@@ -77,6 +77,11 @@ def cases() -> Iterator[Case]:
     """All of them."""
     for ending in KINDS:
         yield from damaged(ending)
+    for packing in ("tiff_lzw", "tiff_adobe_deflate", "jpeg"):
+        picture = encoded(colours(np.random.default_rng(1), 24), "TIFF", compression=packing)
+        for seed in range(SEEDS // 2):
+            spoiled = flipped(picture, np.random.default_rng(seed), bits=6)
+            yield Case(f"{packing} flips {seed}", partial(beside, spoiled, ANY, name="bad.tif"))
     yield from lying()
     yield from (Case(f"picture {what}", build, dangerous=True) for what, build in CLAIMS.items())
     yield from (Case(f"picture {what}", build) for what, build in MODES.items())
@@ -189,6 +194,8 @@ CLAIMS = {
     "claims 100000": partial(beside, png(100_000, 100_000, _FEW), LOST, name="x.png"),
     "claims a strip of 2^31-1": partial(beside, png(2**31 - 1, 1, _FEW), LOST, name="x.png"),
     "claims 4000 and holds little": partial(beside, png(4000, 4000, _FEW), LOST, name="x.png"),
+    "of a long strip": partial(beside, png(1, 1 << 24, zeros_deflated(4 << 24)), LOST, name="x.png"),
+    "of a strip": partial(beside, png(20_000, 3, zeros_deflated(3 * 60_001)), WHOLE, name="x.png"),
     "of no pixels": partial(beside, png(0, 0, _FEW), LOST, name="x.png"),
     "of no rows": partial(beside, png(10, 0, _FEW), LOST, name="x.png"),
     "of 77 bits": partial(beside, png(10, 10, _FEW, depth=77), LOST, name="x.png"),

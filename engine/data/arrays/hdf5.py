@@ -21,6 +21,7 @@ import numpy as np
 
 from engine.data.arrays.chunks import KEPT, Chunks, unpackable
 from engine.data.arrays.file_sets import look_at
+from engine.data.arrays.heaps import check_heaps
 from engine.data.arrays.named import BANDS_NAMES, NamedArrays, is_stack, split_names
 from engine.data.arrays.slabs import Stack, StackedRows, checked_planes, guess_layout
 from engine.data.references import NOTHING, Asked, Found, Place
@@ -143,8 +144,9 @@ def named_arrays(path: Path) -> Iterator[NamedArrays]:
         If it cannot be read.
     """
     try:
+        check_heaps(path)
         file = h5py.File(path, "r")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as HDF5 ({error})", "check that the file is whole") from error
     with file:
         shapes: dict[str, tuple[tuple[int, ...], np.dtype]] = {}

@@ -77,6 +77,8 @@ class Hdf5Objects:
         shape = max((p.shape[1:] for p in there), key=lambda s: s[0] * s[1])
         if any(p.shape[1:] != shape for p in there):
             side = max(shape)
+            if side * side > MOST_VALUES:
+                return Unreadable(f"{path}: its bands differ in size, one has {side:,} pixels a side")
             parts = [p if p is None or p.shape[1:] == (side, side) else resample(p, side) for p in parts]
             shape = (side, side)
         cutout = np.concatenate([np.full((1, *shape), np.nan, np.float32) if p is None else p for p in parts])

@@ -26,7 +26,7 @@ import numpy as np
 
 from engine.data.cutouts import Unreadable, resample
 from engine.data.fits.hdus import Hdu, open_fits, read_hdus, read_pixels
-from engine.data.fits.headers import LIST_OF_OBJECTS, MOST_CUTOUT, companions, reason_of
+from engine.data.fits.headers import LIST_OF_OBJECTS, companions, reason_of, too_large
 from engine.data.fits.look import look
 from engine.data.references import Root
 from engine.data.sky.astrometry import celestial
@@ -153,7 +153,7 @@ class FitsFiles:
     def _pixels(self, stream, hdus: list[Hdu], index: int, path: str) -> np.ndarray:
         if index >= len(hdus):
             raise ValueError(f"it has no HDU {index}")
-        if np.prod(hdus[index].shape, dtype=np.float64) > MOST_CUTOUT:
+        if too_large(hdus[index].shape):
             raise ValueError(f"HDU {index} is too large for a cutout")
         pixels = read_pixels(stream, hdus[index], path)
         if self._zero_is_missing:
@@ -168,6 +168,10 @@ class FitsFiles:
         shape = max((p.shape[1:] for p in there), key=lambda s: s[0] * s[1])
         if any(p.shape[1:] != shape for p in there):
             side = max(shape)
+            if too_large((side, side)):
+                return Unreadable(
+                    f"{names[0] or self._path.name}: its bands differ in size, one has {side:,} pixels a side"
+                )
             planes = [p if p is None or p.shape[1:] == (side, side) else resample(p, side) for p in planes]
             shape = (side, side)
         cutout = np.concatenate([np.full((1, *shape), np.nan, np.float32) if p is None else p for p in planes])

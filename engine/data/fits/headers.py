@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.data.arrays.named import split_names
+from engine.data.cutouts import LONGEST
 from engine.data.fits.bands import is_companion, split_bands
 from engine.data.fits.hdus import BLOCK, TYPES, Hdu, open_fits, read_hdus, read_pixels
 from engine.data.sky.astrometry import celestial, sky
@@ -103,21 +104,22 @@ def _readable(images: list[Hdu]) -> list[Hdu]:
     ValueError
         If there is none.
     """
-    good = [
-        h
-        for h in images
-        if (h.compressed or h.get("BITPIX") in TYPES) and np.prod(h.shape, dtype=np.float64) <= MOST_CUTOUT
-    ]
+    good = [h for h in images if (h.compressed or h.get("BITPIX") in TYPES) and not too_large(h.shape)]
     if good:
         return good
     if not images:
         raise ValueError("it holds no image")
-    if np.prod(images[0].shape, dtype=np.float64) > MOST_CUTOUT:
+    if too_large(images[0].shape):
         words = "×".join(map(str, images[0].shape))
         raise ValueError(
             f"an image of {words} is too large for a cutout: cut boxes from it with --catalogue and --size"
         )
     raise ValueError(f"it has BITPIX {images[0].get('BITPIX')}")
+
+
+def too_large(shape: Sequence[int]) -> bool:
+    """Whether an image of a shape is no cutout."""
+    return bool(np.prod(shape, dtype=np.float64) > MOST_CUTOUT or max(shape, default=0) > LONGEST)
 
 
 def images_by_band(images: list[Hdu], primary: Hdu) -> dict[str, dict[str, Hdu]]:
