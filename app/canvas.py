@@ -12,15 +12,14 @@ from typing import Any
 from bokeh.models import BoxSelectTool, InlineStyleSheet, LassoSelectTool
 
 from app.camera import Box
-from app.overlay import FIGURE
 from app.theme import theme
 
 
 class Canvas:
     """The figure of one map, once there is one."""
 
-    def __init__(self, document):
-        self._document = document
+    def __init__(self, document, name: str):
+        self._document, self._name = document, name
         self.figure: Any = None
         self._drawing: list[Any] = []
 
@@ -29,7 +28,7 @@ class Canvas:
         if figure is self.figure:
             return False
         self.figure = figure
-        figure.update(name=FIGURE, outline_line_color=None)
+        figure.update(name=self._name, outline_line_color=None)
         # dotted while in focus, else
         figure.stylesheets = [InlineStyleSheet(css=".bk-Canvas { --outline-width: 0px; }")]
         self._drawing = [tool(continuous=False, renderers=[]) for tool in (LassoSelectTool, BoxSelectTool)]

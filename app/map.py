@@ -21,13 +21,14 @@ from app.background import Background
 from app.camera import Box, Camera
 from app.canvas import Canvas
 from app.colouring import LIFT, Colouring, is_warm, warm, with_selection
+from app.layer import Layer
 from app.layouts import Placed
 from app.marks import HINTED, MARKED, Marks
-from app.overlay import Overlay, pointer_script
+from app.overlay import FIGURES, Overlay, pointer_script
 from app.pointer import Pointer
 from app.ranking import RANKED
 from app.raster import Points, View, disc_radius
-from app.state import State
+from app.state import Shown, State
 from app.store import Store
 from engine.errors import UserError
 
@@ -38,17 +39,29 @@ Refresh = Stream.define("Refresh", frame=0)
 
 
 class MapView:
-    """The map of one session: follows the state, and draws."""
+    """A map of one session: follows the state, and draws.
 
-    def __init__(self, state: State, store: Store):
+    Parameters
+    ----------
+    state : State
+    store : Store
+    shown : Shown, optional
+        What this map shows; the state itself, which is the first map's, if not given.
+    figure : str
+        Name of its figure, one of `app.overlay.FIGURES`.
+    """
+
+    def __init__(self, state: State, store: Store, shown: Shown | None = None, *, figure: str = FIGURES[0]):
         self.state, self.store = state, store
+        self.shown = state if shown is None else shown
         self.frames = 0
-        self.overlay = Overlay(self._heard, sizing_mode="stretch_both")
+        self.overlay = Overlay(self._heard, figure=figure, sizing_mode="stretch_both")
+        self.layers: list[Layer] = []
         self._work = Background(pn.state.curdoc)
         self._camera = Camera()
-        self._canvas = Canvas(pn.state.curdoc)
+        self._canvas = Canvas(pn.state.curdoc, figure)
         self._marks = Marks(self._canvas.change)
-        self._pointer = Pointer(state, store, self._camera, self.overlay)
+        self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay)
         self._placed: Placed | None = None
         self._base: Points | None = None
         self._members: Points | None = None
@@ -62,9 +75,7 @@ class MapView:
 
     def panel(self) -> pn.viewable.Viewable:
         """The map with what floats over it."""
-        adopt = weakref.WeakMethod(
-            self._adopt
-        )  # HoloViews keeps options in a global: a plain hook would keep the session
+        # HoloViews keeps options in a global: a plain hook would keep the session
         adopt = weakref.WeakMethod(self._adopt)
 
         def hook(plot, element) -> None:
@@ -89,6 +100,7 @@ class MapView:
         pane = pn.pane.HoloViews(picture, sizing_mode="stretch_both", margin=0, linked_axes=False)
         return pn.Column(
             pane,
+            *self.layers,
             self.overlay,
             sizing_mode="stretch_both",
             margin=0,
@@ -98,6 +110,8 @@ class MapView:
 
     def close(self) -> None:
         """End what belongs to the session."""
+        for layer in self.layers:
+            layer.close()
         self._work.close()
 
     def _adopt(self, plot, element) -> None:
@@ -110,12 +124,13 @@ class MapView:
         figure.on_event(Tap, pointer.tapped)
         figure.on_event(DoubleTap, partial(pointer.tapped, opens=True))
         for event in (MouseMove, MouseLeave):
-            figure.js_on_event(event, pointer_script())
+            figure.js_on_event(event, pointer_script(self.overlay.figure))
 
     def _watch(self) -> None:
+        for call, names in ((self._show_layout, ["layout"]), (self._recolour, ["colour"])):
+            self.shown.param.watch(lambda *events, call=call: call(), names)
         for call, names in (
-            (self._show_layout, ["layout"]),
-            (self._recolour, ["colour", "dark"]),
+            (self._recolour, ["dark"]),
             (self._new_target, ["target"]),
             (self._new_labels, ["labels_version"]),
             (self._new_ranking, ["ranking_version"]),
@@ -153,11 +168,13 @@ class MapView:
             shown = x_range[0], y_range[0], x_range[1], y_range[1]
         if shown is None or camera.size is None:
             camera.size = size
-            shown = self._look_at(cast(Box, self.state.view) or camera.whole(self._placed.bounds))
+            shown = self._look_at(cast(Box, self.shown.view) or camera.whole(self._placed.bounds))
         elif camera.size != size:
             shown = self._look_at(camera.resized(shown, size, self._placed.bounds))
-        self.state.view = shown
+        self.shown.view = shown
         self.frames += 1
+        for layer in self.layers:
+            layer.look(shown, size)
         return self._draw(self._base, View(*shown, *size))
 
     def _draw(self, points: Points, view: View) -> hv.RGB:
@@ -190,9 +207,11 @@ class MapView:
     # -- layout and colours --------------------------------------------------------------------------------------------
 
     def _show_layout(self) -> None:
-        name = self.state.layout
+        name = self.shown.layout
         if not name:
             self._placed = self._base = self._pointer.placed = None
+            for layer in self.layers:
+                layer.place(None)
             return
         ready = self.store.ready(name)
         if ready is not None and is_warm():
@@ -211,15 +230,17 @@ class MapView:
         self._base = Points(placed.index)
         self._columns[0] = self._colouring.column(self._base)
         self.overlay.status = {}
-        if moved or (self._camera.size is not None and self.state.view is None):
+        for layer in self.layers:
+            layer.place(placed)
+        if moved or (self._camera.size is not None and self.shown.view is None):
             self._look_at(self._camera.whole(placed.bounds))
         self._show_selection()
         self._mark_all()
-        if self._colouring.values is None and self.state.colour != "density":
+        if self._colouring.values is None and self.shown.colour != "density":
             self._recolour()
 
     def _recolour(self) -> None:
-        name, target, dark = self.state.colour, self.state.target, self.state.dark
+        name, target, dark = self.shown.colour, self.state.target, self.state.dark
         for part in (self._canvas, self._marks):
             self._canvas.change(partial(part.tint, dark=dark))
         if name == "density":
@@ -240,7 +261,7 @@ class MapView:
 
     def _no_colour(self, error: UserError) -> None:
         self._failed(error)
-        self.state.colour = "density"
+        self.shown.colour = "density"
 
     def _failed(self, error: UserError) -> None:
         self.overlay.status = {}
@@ -248,18 +269,18 @@ class MapView:
 
     def _new_target(self) -> None:
         self._mark_all()
-        if self.state.colour == "label" or self.state.colour in RANKED:
+        if self.shown.colour == "label" or self.shown.colour in RANKED:
             self._recolour()
 
     def _new_labels(self) -> None:
         self._mark_labels()
         self._hint()
-        if self.state.colour == "label":
+        if self.shown.colour == "label":
             self._recolour()
 
     def _new_ranking(self) -> None:
         self._hint()
-        if self.state.colour in RANKED:
+        if self.shown.colour in RANKED:
             self._recolour()
 
     # -- selection -----------------------------------------------------------------------------------------------------

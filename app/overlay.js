@@ -9,7 +9,6 @@ const ICONS = {
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
 const BOKEH = {pan: "PanTool", lasso: "LassoSelectTool", box: "BoxSelectTool"}
-const FIGURE = "skysieve-map" // the figure's name, as app/overlay.py has it
 const SETTLED = 1500 // ms after which what the server changed during the page's construction is asked for once more
 const THROTTLE = 100 // ms between two questions about what is under the pointer
 
@@ -71,7 +70,7 @@ export function render({model, view}) {
   // Never under a drag, whose tool must see its end.
   let pressed = false
   const useTool = () => {
-    const figure = view.model.document?.get_model_by_name(FIGURE)
+    const figure = view.model.document?.get_model_by_name(model.figure)
     const wanted = pressed ? undefined : figure?.toolbar.tools.find((tool) => tool.type === BOKEH[model.tool])
     if (wanted && !wanted.active) wanted.active = true
   }
@@ -152,7 +151,8 @@ export function render({model, view}) {
     send(pointer ? {type: "hover", x: pointer.x, y: pointer.y} : {type: "leave"})
   }
   const moved = (event) => {
-    pointer = event.detail
+    if (event.detail.figure !== model.figure) return
+    pointer = event.detail.at
     if (!pointer) card.hidden = true
     else if (!card.hidden) place()
     if (timer === null) timer = setTimeout(ask, Math.max(0, asked + THROTTLE - performance.now()))
@@ -183,14 +183,15 @@ export function render({model, view}) {
 
   // -- keys: never while a person types; shift holds the lasso while the pointer is over the map
   let held = null
+  const first = model.figure === "skysieve-map" // keys that concern both maps are heard by one
   const keydown = (event) => {
-    finished(event)
+    if (first) finished(event)
     if (typing(event) || event.defaultPrevented || (event.repeat && event.key !== "Escape")) return
     const key = event.key.toLowerCase()
     if (event.key === "Shift" && pointer && model.tool !== "lasso") {
       held = model.tool
       model.tool = "lasso"
-    } else if (event.shiftKey) {
+    } else if (event.shiftKey || (!first && key !== "f")) {
       return
     } else if (key === "l") model.tool = model.tool === "lasso" ? "pan" : "lasso"
     else if (key === "b") model.tool = model.tool === "box" ? "pan" : "box"
@@ -203,19 +204,25 @@ export function render({model, view}) {
     held = null
   }
   const keyup = (event) => { if (event.key === "Shift") release() }
+  const follow = (event) => { if (event.detail !== model.tool) model.tool = event.detail } // two maps, one tool
+  window.addEventListener("skysieve:tool", follow)
   window.addEventListener("skysieve:pointer", moved)
   document.addEventListener("keydown", keydown)
   document.addEventListener("keyup", keyup)
   window.addEventListener("blur", release)
   for (const name of PRESSES) document.addEventListener(name, press, true)
   model.on("remove", () => {
+    window.removeEventListener("skysieve:tool", follow)
     window.removeEventListener("skysieve:pointer", moved)
     document.removeEventListener("keydown", keydown)
     document.removeEventListener("keyup", keyup)
     window.removeEventListener("blur", release)
     for (const name of PRESSES) document.removeEventListener(name, press, true)
   })
-  model.on("tool", showTool)
+  model.on("tool", () => {
+    showTool()
+    window.dispatchEvent(new CustomEvent("skysieve:tool", {detail: model.tool}))
+  })
   const changed = (name, show) => model.on(name, () => { delete missed[name]; show() })
   changed("legend", showLegend)
   model.on("card", showCard)

@@ -14,13 +14,14 @@ HERE = Path(__file__).parent
 
 #: The map's pointer tools and their keys.
 TOOLS = {"pan": "v", "lasso": "l", "box": "b"}
-#: Name of the map's figure, by which the page's script finds its tools.
-FIGURE = "skysieve-map"
+#: Names of the maps' figures, the first map's first, by which the page's scripts find them.
+FIGURES = ("skysieve-map", "skysieve-map-2")
 
 
 class Overlay(JSComponent):
     """The layer of elements over the map. Messages of the page come to `heard`."""
 
+    figure: param.Selector = param.Selector(default=FIGURES[0], objects=list(FIGURES), doc="The figure below.")
     tool: param.Selector = param.Selector(default="pan", objects=list(TOOLS))
     legend = param.Dict({}, doc="See `app.colouring.Colouring.legend`.")
     card = param.Dict({}, doc="row, id, label, value, name of the object under the pointer; empty: none.")
@@ -45,10 +46,11 @@ class Overlay(JSComponent):
         self._send_msg({name: getattr(self, name) for name in ("legend", "status", "selected")})
 
 
-def pointer_script() -> CustomJS:
+def pointer_script(figure: str) -> CustomJS:
     """Raise ``skysieve:pointer`` on the window for a figure's pointer events."""
     return CustomJS(
+        args={"figure": figure},
         code="""
-        window.dispatchEvent(new CustomEvent("skysieve:pointer", {detail: cb_obj.event_name === "mousemove"
-          ? {x: cb_obj.x, y: cb_obj.y, sx: cb_obj.sx, sy: cb_obj.sy} : null}))"""
+        window.dispatchEvent(new CustomEvent("skysieve:pointer", {detail: {figure, at: cb_obj.event_name === "mousemove"
+          ? {x: cb_obj.x, y: cb_obj.y, sx: cb_obj.sx, sy: cb_obj.sy} : null}}))""",
     )

@@ -12,7 +12,7 @@ from app.codes import LABEL_NAMES
 from app.colouring import Colouring
 from app.layouts import Placed
 from app.overlay import Overlay
-from app.state import State
+from app.state import Shown, State
 from app.store import Store
 from engine.errors import UserError
 from engine.search import region
@@ -22,10 +22,11 @@ REACH = 12
 
 
 class Pointer:
-    """The pointer of one session over its map. The map says what it shows: `placed` and `colouring`."""
+    """The pointer of one session over one of its maps. The map says what it shows: `placed` and `colouring`."""
 
-    def __init__(self, state: State, store: Store, camera: Camera, overlay: Overlay):
-        self._state, self._store, self._camera, self._overlay = state, store, camera, overlay
+    def __init__(self, state: State, shown: Shown, store: Store, camera: Camera, overlay: Overlay):
+        self._state, self._shown, self._store = state, shown, store
+        self._camera, self._overlay = camera, overlay
         self.placed: Placed | None = None
         self.colouring = Colouring(None, dark=state.dark)
 
@@ -52,7 +53,7 @@ class Pointer:
 
     def nearest(self, x: float, y: float) -> int:
         """Row of the object within reach of a position, or -1."""
-        view = cast(Box | None, self._state.view)
+        view = cast(Box | None, self._shown.view)
         if self.placed is None or self._camera.size is None or view is None:
             return -1
         row = self.placed.index.nearest(x, y, *self._camera.reach(view, REACH))

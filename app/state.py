@@ -32,7 +32,10 @@ RESTORED = {
     "dark": "dark",
     "page": "page",
     "stretch_text": "stretch",
+    "two": "two",
 }
+#: The same of the second map.
+RESTORED_BESIDE = {"layout": "layout2", "colour": "colour2", "view": "view2"}
 
 
 def person() -> str:
@@ -43,11 +46,20 @@ def person() -> str:
         return "unknown"
 
 
-class State(param.Parameterized):
-    """One session's view of a survey."""
+class Shown(param.Parameterized):
+    """What one map shows."""
 
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
+    view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
+
+
+class State(Shown):
+    """One session's view of a survey: what its first map shows, and what all its parts share."""
+
+    two = param.Boolean(False, doc="Whether a second map is open beside the first.")
+    second = param.ClassSelector(class_=Shown, doc="What the second map shows.")
+
     target = param.String("interesting", doc="What is looked for; labels and rankings belong to it.")
     user = param.String(doc="Who labels.")
 
@@ -61,7 +73,6 @@ class State(param.Parameterized):
     hovered = param.Integer(-1, doc="Row of the object under the pointer on the map; -1: none.")
     query_rows = param.Parameter(None, doc="Rows whose like the 'similar' tab shows, (n,) int64, or None.")
 
-    view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     dark = param.Boolean(True, doc="Dark theme.")
     stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How pictures are drawn.")
     own_stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How the survey is drawn by itself.")
@@ -78,7 +89,7 @@ class State(param.Parameterized):
     notice = param.Tuple(("", ""), length=2, doc="('error' | 'info' | 'success', text) to show to the person.")
 
     def __init__(self, **params):
-        super().__init__(**{"user": person(), **params})
+        super().__init__(**{"user": person(), "second": Shown(), **params})
         self.param.watch(lambda *_: self._tell_stretch(), ["stretch", "own_stretch"])
         self.param.watch(lambda *_: self._take_stretch(), ["stretch_text"])
 
