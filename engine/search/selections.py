@@ -1,17 +1,21 @@
-"""Selections: named sets of objects, and how each came to be.
+"""Selections that stay: named sets of objects, how each came to be, and the colour it is drawn in.
 
-One selection is two files in ``selections/``: ``NAME.json`` (how, when, how many) and the rows it names, an .npy
-file. The rows are written first under a name of their own and the JSON replaces the old one at a stroke, so that a
-selection is never half new. It is a set: rows ascend and none repeats. It knows nothing of layouts, so it survives
-another one.
+One selection is two files in ``selections/``: ``NAME.json`` (how, when, how many, colour) and its rows, an .npy file of
+row numbers, or of a bit a row of the survey where that is smaller (`engine.search.sets`). The rows are written first
+under a name of their own and the JSON replaces the old one at a stroke, so that a selection is never half new. It is a
+set: rows ascend and none repeats. It is kept as members *and* as geometry (`engine.search.origins`): another layout,
+or none, changes nothing about who belongs to it.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +24,14 @@ import numpy as np
 
 from engine import files
 from engine.errors import UserError
+from engine.search import origins, sets
 from engine.survey import check_name
 
 if TYPE_CHECKING:
     from engine.survey import Survey
+
+#: What a damaged file can raise when it is read.
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -36,27 +44,30 @@ class Selection:
     rows : (n,) int64
         Ascending, without repeats.
     how : dict
-        How it came to be: ``{"query": …}``, ``{"layout": …, "polygon": [[x, y], …]}``, ``{"union": […]}``; plain JSON.
+        How it came to be, plain JSON; see `engine.search.origins`.
     created : str
         When, ISO 8601, UTC.
+    colour : str
+        ``#rrggbb``; empty: none was chosen.
     """
 
     name: str
     rows: np.ndarray
     how: dict
     created: str
+    colour: str = ""
 
     @classmethod
-    def of(cls, name: str, rows: np.ndarray, *, how: dict) -> Selection:
+    def of(cls, name: str, rows: np.ndarray, *, how: dict, colour: str = "") -> Selection:
         """Make a selection of rows in any order, repeats allowed.
 
         Raises
         ------
         UserError
-            If the name cannot name a file.
+            If the name cannot name a file, or the colour is none.
         """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(check_name(name), np.unique(np.asarray(rows, np.int64)), how, now)
+        return cls(check_name(name), sets.of(rows), how, now, check_colour(colour))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -64,12 +75,26 @@ class Selection:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is known of a stored selection without reading its rows."""
+    """What is known of a stored selection without reading its rows; `problem` says why it cannot be read, if so."""
 
     name: str
     count: int
     how: dict
     created: str
+    colour: str = ""
+    problem: str = field(default="", compare=False)
+
+
+def check_colour(colour: str) -> str:
+    """Return `colour` if it is ``#rrggbb`` or empty, else refuse it.
+
+    Raises
+    ------
+    UserError
+    """
+    if colour and not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+        raise UserError(f"{colour!r} is no colour", "write it as #rrggbb, such as #e69f00")
+    return colour.lower()
 
 
 # -- on disk ----------------------------------------------------------------------------------------------------------
@@ -83,24 +108,22 @@ def save(survey: Survey, selection: Selection, *, overwrite: bool = True) -> Non
     UserError
         If one of that name exists and must not be overwritten, or the rows are not the survey's.
     """
-    folder = _folder(survey)
+    folder, count = _folder(survey), len(survey)
     header = folder / f"{check_name(selection.name)}.json"
     if header.exists() and not overwrite:
         raise UserError(f"there is a selection {selection.name!r} already", "choose another name, or overwrite it")
-    _require_rows(selection.rows, len(survey), selection.name)
+    members = sets.of(selection.rows)
+    _require_rows(members, count, selection.name)
+    bits = sets.is_large(members, count)
     rows = f"{selection.name}.{uuid.uuid4().hex[:12]}.npy"
-    files.write_npy(folder / rows, np.unique(np.asarray(selection.rows, np.int64)))
+    files.write_npy(folder / rows, sets.packed(members, count) if bits else members)
     before = _rows_file(header)
-    files.write_json(
-        header,
-        {
-            "name": selection.name,
-            "count": len(selection.rows),
-            "rows": rows,
-            "how": json.loads(json.dumps(selection.how, default=_plain)),
-            "created": selection.created,
-        },
-    )
+    written = {"name": selection.name, "count": len(members), "rows": rows, "of": count, "bits": bits}
+    try:
+        _write_header(header, written, selection.how, selection.created, selection.colour)
+    except BaseException:
+        (folder / rows).unlink(missing_ok=True)
+        raise
     if before is not None:
         before.unlink(missing_ok=True)
 
@@ -116,24 +139,28 @@ def load(survey: Survey, name: str) -> Selection:
     header = _existing(survey, name)
     try:
         document = files.read_json(header)
-        rows = np.array(files.read_npy(header.parent / Path(document["rows"]).name, mapped=False), np.int64)
-        selection = Selection(document["name"], rows, document["how"], document["created"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows = _read_rows(header.parent / Path(document["rows"]).name, document)
+        colour = check_colour(str(document.get("colour", "")))
+        selection = Selection(
+            str(document["name"]), rows, origins.checked(document["how"]), str(document["created"]), colour
+        )
+    except (*DAMAGED, UserError) as error:
         raise UserError(f"the selection {name!r} cannot be read ({error})", "delete it and select again") from error
     _require_rows(selection.rows, len(survey), name)
     return selection
 
 
-def listing(survey: Survey) -> list[Summary]:
-    """The stored selections, the newest first; damaged ones are left out."""
-    found = []
-    for header in _folder(survey).glob("*.json"):
-        try:
-            document = files.read_json(header)
-            found.append(Summary(document["name"], int(document["count"]), document["how"], document["created"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return sorted(sorted(found, key=lambda s: s.name), key=lambda s: s.created, reverse=True)
+def listing(survey: Survey, *, damaged: bool = False) -> list[Summary]:
+    """The stored selections, the newest first.
+
+    Parameters
+    ----------
+    damaged : bool
+        Whether those that cannot be read are listed, last, with what is wrong with them.
+    """
+    found = [_summary(header) for header in sorted(_folder(survey).glob("*.json"))]
+    good = sorted((s for s in found if not s.problem), key=lambda s: s.created, reverse=True)
+    return good + [s for s in found if s.problem and damaged]
 
 
 def delete(survey: Survey, name: str) -> None:
@@ -151,41 +178,68 @@ def delete(survey: Survey, name: str) -> None:
         rows.unlink(missing_ok=True)
 
 
+def rename(survey: Survey, name: str, to: str) -> None:
+    """Give a selection another name. Killed half-way, it is there under both.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, one of the other name, or the name cannot name a file.
+    """
+    if check_name(to) == name:
+        return
+    save(survey, changed(load(survey, name), name=to), overwrite=False)
+    delete(survey, name)
+
+
+def recolour(survey: Survey, name: str, colour: str) -> None:
+    """Draw a selection in another colour, ``#rrggbb``.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, its file is damaged, or the colour is none.
+    """
+    header = _existing(survey, name)
+    colour = check_colour(colour)
+    try:
+        files.write_json(header, files.read_json(header) | {"colour": colour})
+    except DAMAGED as error:
+        raise UserError(f"the selection {name!r} cannot be read ({error})", "delete it and select again") from error
+
+
 # -- algebra ----------------------------------------------------------------------------------------------------------
 
 
 def union(name: str, *parts: Selection) -> Selection:
     """Objects in any of the parts."""
-    return Selection.of(
-        name,
-        np.concatenate([np.empty(0, np.int64), *(p.rows for p in parts)]),
-        how={"union": [_origin(p) for p in parts]},
-    )
+    return _joined(name, "add", parts, np.union1d)
 
 
 def intersect(name: str, *parts: Selection) -> Selection:
     """Objects in every one of the parts, of which there is at least one."""
-    return Selection.of(
-        name, reduce(np.intersect1d, (p.rows for p in parts)), how={"intersect": [_origin(p) for p in parts]}
-    )
+    return _joined(name, "intersect", parts, np.intersect1d)
 
 
 def subtract(name: str, first: Selection, *others: Selection) -> Selection:
     """Objects in the first and in none of the others."""
-    return Selection.of(
-        name,
-        reduce(np.setdiff1d, (p.rows for p in others), first.rows),
-        how={"subtract": [_origin(p) for p in (first, *others)]},
-    )
+    return _joined(name, "subtract", (first, *others), np.setdiff1d)
 
 
 def invert(name: str, selection: Selection, *, count: int) -> Selection:
     """Objects of a survey of `count` that are not in the selection."""
-    return Selection.of(name, np.setdiff1d(np.arange(count), selection.rows), how={"invert": [_origin(selection)]})
+    rows = sets.invert(selection.rows, count=count)
+    return Selection.of(name, rows, how=origins.changed("invert", origin(selection)))
 
 
-def _origin(selection: Selection) -> dict:
-    return {"name": selection.name, "how": selection.how}
+def origin(selection: Selection) -> dict:
+    """How a selection came to be, as a part of another one: it carries the selection's name."""
+    return {**selection.how, "name": selection.name}
+
+
+def _joined(name: str, mode: str, parts: tuple[Selection, ...], join: Callable) -> Selection:
+    rows = reduce(join, (p.rows for p in parts)) if parts else np.empty(0, np.int64)
+    return Selection.of(name, rows, how=reduce(lambda a, b: origins.joined(mode, a, b), map(origin, parts), {}))
 
 
 # -- inner workings ---------------------------------------------------------------------------------------------------
@@ -203,11 +257,40 @@ def _existing(survey: Survey, name: str) -> Path:
     return header
 
 
+def _summary(header: Path) -> Summary:
+    try:
+        document = files.read_json(header)
+        if not (header.parent / Path(document["rows"]).name).is_file():
+            raise ValueError("the file of its rows is gone")
+        colour, how = check_colour(str(document.get("colour", ""))), origins.checked(document["how"])
+        return Summary(str(document["name"]), int(document["count"]), how, str(document["created"]), colour)
+    except (*DAMAGED, UserError) as error:
+        return Summary(header.stem, 0, {}, "", problem=f"{type(error).__name__}: {error}")
+
+
+def _write_header(header: Path, written: dict, how: dict, created: str, colour: str) -> None:
+    how = json.loads(json.dumps(how, default=_plain))
+    files.write_json(header, written | {"how": how, "created": created, "colour": colour})
+
+
+def _read_rows(path: Path, document: dict) -> np.ndarray:
+    stored = np.array(files.read_npy(path))  # mapped first: a header that claims more than the file holds is refused
+    if document.get("bits"):
+        rows = sets.unpacked(stored, int(document["of"]))
+    elif stored.ndim == 1 and stored.dtype.kind in "iu":
+        rows = sets.of(stored)
+    else:
+        raise ValueError(f"{stored.shape} {stored.dtype} are no row numbers")
+    if len(rows) != int(document["count"]):
+        raise ValueError(f"{len(rows):,} rows where there should be {int(document['count']):,}")
+    return rows
+
+
 def _rows_file(header: Path) -> Path | None:
     """The file of rows a stored selection refers to, inside its own folder; None if that cannot be told."""
     try:
         return header.parent / Path(files.read_json(header)["rows"]).name
-    except (OSError, ValueError, KeyError, TypeError):
+    except DAMAGED:
         return None
 
 
