@@ -12,6 +12,7 @@ import param
 
 from engine.data.pictures.stretch import DEFAULT, Stretch
 from engine.errors import UserError
+from engine.search.sets import MODES
 
 #: Tabs of the gallery, in order.
 TABS = ("selection", "suggestions", "similar", "labelled")
@@ -33,6 +34,8 @@ RESTORED = {
     "page": "page",
     "stretch_text": "stretch",
     "two": "two",
+    "combining": "mode",
+    "outlined": "outlines",
 }
 #: The same of the second map.
 RESTORED_BESIDE = {"layout": "layout2", "colour": "colour2", "view": "view2"}
@@ -64,7 +67,11 @@ class State(Shown):
     user = param.String(doc="Who labels.")
 
     selection = param.Parameter(None, doc="Row numbers of the selected objects, (n,) int64, or None.")
-    selection_how = param.Dict({}, doc="How they were chosen: kind ('polygon', 'box', 'query', ...) and its details.")
+    selection_how = param.Dict({}, doc="How they were chosen: a tree of steps, see `engine.search.origins`.")
+    combining: param.Selector = param.Selector(
+        default="replace", objects=list(MODES), doc="What the next outline or query does to the selection."
+    )
+    outlined = param.List([], item_type=str, doc="Names of the kept selections that are drawn on the maps.")
     tab: param.Selector = param.Selector(default="selection", objects=list(TABS), doc="What the gallery shows.")
     sort = param.String(
         "", doc="Column or score that orders the gallery, '-' in front for descending; empty: as it comes."
