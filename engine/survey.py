@@ -8,6 +8,7 @@
     representations/NAME/        vectors.npy (N×D, memory-mapped), valid.npy, meta.json
     neighbours/NAME/             the k-nearest-neighbour graph of a representation
     layouts/NAME/                xy.npy (N×2), meta.json
+    clusters/NAME/               one code an object, meta.json with their names
     scores/NAME.npy              one number an object
     selections/                  named sets of objects
     labels.sqlite                the label log
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from engine.data.pictures.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
+    from engine.maps.clusters import Clusters
     from engine.training.finetune import Finetuned
     from engine.training.record import Training
 
@@ -405,6 +407,11 @@ class Survey:
         return files.read_npy(self.path / "layouts" / name / "xy.npy")
 
     @property
+    def clusters(self) -> list[str]:
+        """Names of the clusterings, the newest first; `engine.maps.clusters.read` opens one."""
+        return _finished(self.path / "clusters")
+
+    @property
     def scores(self) -> list[str]:
         """Names of the stored scores, the newest first."""
         found = sorted((self.path / "scores").glob("*.npy"), key=lambda p: p.stat().st_mtime, reverse=True)
@@ -455,6 +462,12 @@ class Survey:
         from engine.maps.layout import layout
 
         return layout(self, method, **options)
+
+    def cluster(self, method: str = "hdbscan", **options) -> Clusters:
+        """Find clusters and name them; see `engine.maps.clusters.clusters`."""
+        from engine.maps.clusters import clusters
+
+        return clusters(self, method, **options)
 
     def similar(self, ids: Sequence[str], *, unlike: Sequence[str] = (), top: int = 25, **options) -> pd.DataFrame:
         """Objects most like some and unlike others; see `engine.search.similar.similar`."""
