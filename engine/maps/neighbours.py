@@ -130,6 +130,18 @@ def neighbours(
     return graph
 
 
+def stored(survey: Survey, representation: str | None = None, *, k: int = 15) -> Neighbours | None:
+    """The neighbours, if they are known and of the vectors as they are now; else None. Costs milliseconds.
+
+    Raises
+    ------
+    UserError
+        If there is no representation.
+    """
+    found = survey.representation(representation)
+    return _read(survey.path / "neighbours" / found.name, _fingerprint(found), k)
+
+
 def exact(
     features: np.ndarray, k: int, *, device: str | torch.device = "cpu", progress: Progress = silent
 ) -> Neighbours:
