@@ -142,17 +142,48 @@ def stretch(args, progress: Progress) -> Outcome:
 
 
 def layout(args, progress: Progress) -> Outcome:
-    """Place the objects on a map."""
+    """Place the objects on a map, say what that would take, or place what is new on a map that is there."""
+    from engine.maps.newcomers import place
+
     survey = Survey.open(args.survey)
-    options = {"representation": args.representation, "seed": args.seed}
-    if args.columns:
-        options["columns"] = tuple(args.columns)
-    xy = survey.layout(args.method, progress=progress, **options)
-    placed = int(np.isfinite(xy).all(axis=1).sum())
-    return (
-        {"layout": survey.layouts[0], "placed": placed},
-        f"Layout {survey.layouts[0]!r}: {placed:,} objects placed. Next: python launch.py {survey.path}",
+    options = {
+        key: getattr(args, key)
+        for key in ("neighbours", "min_dist", "perplexity", "sample", "seed", "projection", "centre", "columns", "log")
+        if getattr(args, key) is not None
+    }
+    if args.estimate:
+        return _estimated(survey, args, options)
+    if args.place is not None:
+        source = Survey.open(args.source) if args.source else None
+        placed = place(survey, args.place, source=source, progress=progress)
+        return {"layout": args.place, "placed": placed}, f"Layout {args.place!r}: {placed:,} more objects placed."
+    xy = survey.layout(
+        args.method,
+        representation=args.representation,
+        name=args.name,
+        preview=args.preview,
+        progress=progress,
+        **options,
     )
+    name, placed = survey.layouts[0], int(np.isfinite(xy).all(axis=1).sum())
+    return (
+        {"layout": name, "placed": placed},
+        f"Layout {name!r}: {placed:,} objects placed. Next: python launch.py {survey.path}",
+    )
+
+
+def _estimated(survey: Survey, args, options: dict) -> Outcome:
+    from engine.maps.estimates import estimate_survey
+    from engine.maps.layout import checked
+
+    found = estimate_survey(
+        survey, args.method, representation=args.representation, settings=checked(args.method, options)
+    )
+    facts = {**vars(found), "fits": found.fits, "words": found.words}
+    words = f"{args.method}: {found.words}"
+    if found.sampled:
+        words += f", fitted on a sample of {found.fitted:,}"
+    return facts, words if found.fits else f"{words}. The memory will not suffice: give --sample a smaller number."
 
 
 def train(args, progress: Progress) -> Outcome:
@@ -472,10 +503,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--reset", action="store_true", help="begin from the default")
 
     command = add(layout)
-    command.add_argument("--method", default="umap", help="umap, tsne, pca or columns (umap)")
+    command.add_argument("--method", default="umap", help="umap, densmap, tsne, pca, columns or sky (umap)")
     command.add_argument("--representation", help="the newest if not given")
+    command.add_argument("--name", help="what to call it; what has that name is replaced")
+    command.add_argument("--neighbours", type=_positive, help="umap, densmap: objects in a neighbourhood (15)")
+    command.add_argument("--min-dist", type=float, help="umap, densmap: how close points may come, 0-1 (0.1)")
+    command.add_argument("--perplexity", type=_positive_number, help="tsne: effective number of neighbours (30)")
+    command.add_argument("--sample", type=int, help="fit on so many, place the rest among them; 0: all")
     command.add_argument("--columns", nargs=2, metavar=("X", "Y"), help="two columns to use, with --method columns")
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--log", nargs="+", choices=["x", "y"], help="columns: axes to take the logarithm of")
+    command.add_argument("--projection", choices=["auto", "aitoff", "tangent"], help="sky: by the extent if not given")
+    command.add_argument("--centre", nargs=2, type=float, metavar=("RA", "DEC"), help="sky: what is in the middle, deg")
+    command.add_argument("--seed", type=int)
+    command.add_argument("--estimate", action="store_true", help="say what it would take, make nothing")
+    command.add_argument("--preview", action="store_true", help="write the positions now and then as they grow")
+    command.add_argument("--place", metavar="LAYOUT", help="place what has no position in this layout yet")
+    command.add_argument("--source", type=Path, metavar="SURVEY", help="with --place: the survey that has the layout")
 
     command = add(train)
     command.add_argument("--method", default="simmim", help="simmim, mae, byol, dino, vae or votes (simmim)")

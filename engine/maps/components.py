@@ -105,9 +105,14 @@ def balanced_coordinates(vectors: np.ndarray, valid: np.ndarray, count: int) -> 
     (N, d) float32
         Zero mean; standard deviation along each is the square root of what it was; zero in rows that are not valid.
     """
+    return project(vectors, valid, *balanced_axes(vectors, valid, count))
+
+
+def balanced_axes(vectors: np.ndarray, valid: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and directions (D, d) that `project` takes to give balanced coordinates, also of other vectors."""
     axes = principal_axes(vectors, valid, count)
     scale = np.where(axes.variance > 0, np.where(axes.variance > 0, axes.variance, 1.0) ** -0.25, 0.0)
-    return project(vectors, valid, axes.mean, axes.directions * scale)
+    return axes.mean, axes.directions * scale
 
 
 def standard_components(vectors: np.ndarray, valid: np.ndarray, count: int) -> np.ndarray:

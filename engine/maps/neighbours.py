@@ -249,6 +249,19 @@ def _nearest(features: np.ndarray, k: int, device: torch.device, progress: Progr
     return approximate(features, k, progress=progress), "pynndescent"
 
 
+def nearest_among(
+    features: np.ndarray, k: int, *, device: str | None = None, progress: Progress = silent
+) -> Neighbours:
+    """Nearest neighbours of points among themselves, by the method that suits their number; kept nowhere.
+
+    Parameters
+    ----------
+    features : (n, d) float32
+        Of zero mean.
+    """
+    return _nearest(features, k, devices.choose(device), progress)[0]
+
+
 def _spread(near: Neighbours, rows: np.ndarray, count: int) -> Neighbours:
     """From numbers among the valid rows to row numbers of the survey."""
     indices = np.full((count, near.k), -1, np.int32)

@@ -37,7 +37,7 @@ def test_keeps_neighbours_and_is_the_same_by_seed(clustered, method):
     assert done == total
     if method != "pca":
         assert not np.array_equal(clustered.layout(method, seed=4), xy, equal_nan=True)
-        assert len({done for done, _, stage in steps if stage in ("umap", "t-SNE")}) > 3
+        assert len({done for done, _, stage in steps if stage in ("UMAP", "t-SNE")}) > 3
 
 
 @pytest.mark.parametrize("method", METHODS_OF_VECTORS)
