@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from bokeh.models import BoxSelectTool, InlineStyleSheet, LassoSelectTool
 
 from app.camera import Box
+from app.scene import Frame
 from app.theme import theme
 
 
@@ -21,14 +23,19 @@ class Canvas:
     def __init__(self, document, name: str):
         self._document, self._name = document, name
         self.figure: Any = None
+        self._source: Any = None
+        self._frame: Frame | None = None
         self._drawing: list[Any] = []
 
-    def adopt(self, figure, *, dark: bool) -> bool:
-        """Equip a figure that HoloViews has made; False if it is known."""
+    def adopt(self, figure, source, *, dark: bool) -> bool:
+        """Equip a figure that HoloViews has made, whose picture is in `source`; False if it is known."""
         if figure is self.figure:
             return False
-        self.figure = figure
-        figure.update(name=self._name, outline_line_color=None)
+        self.figure, self._source = figure, source
+        if self._frame is not None:
+            self._put(self._frame)
+        # a handful of marks and one picture: WebGL, HoloViews' choice, copies its canvas at each paint, 94 ms without a GPU
+        figure.update(name=self._name, outline_line_color=None, output_backend="canvas")
         # dotted while in focus, else
         figure.stylesheets = [InlineStyleSheet(css=".bk-Canvas { --outline-width: 0px; }")]
         self._drawing = [tool(continuous=False, renderers=[]) for tool in (LassoSelectTool, BoxSelectTool)]
@@ -48,6 +55,17 @@ class Canvas:
         }
         for tool in self._drawing:
             tool.overlay.update(**style)
+
+    def show(self, frame: Frame) -> None:
+        """Put a frame in the place of the picture; on the session's event loop."""
+        self._frame = frame
+        if self._source is not None:
+            self._put(frame)
+
+    def _put(self, frame: Frame) -> None:
+        x0, y0, x1, y1 = frame.extent
+        pixels = frame.rgba.view(np.uint32)[:, :, 0]
+        self._source.data = {"image": [pixels], "x": [x0], "y": [y0], "dw": [x1 - x0], "dh": [y1 - y0]}
 
     def look_at(self, view: Box) -> None:
         """Move the axes."""

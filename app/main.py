@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from holoviews.plotting.bokeh.callbacks import Callback
 from panel.util import edit_readonly
 from panel_material_ui.template.base import Meta
 from param.parameterized import discard_events
@@ -297,11 +296,6 @@ class Session:
             getattr(view, "close", lambda: None)()
         with discard_events(self.page):
             self.page.param.update(main=[], sidebar=[], contextbar=[], header=[])
-        for stream in self.map.streams:
-            stream.clear("all")
-        for key, callback in list(Callback._callbacks.items()):
-            if any(stream in self.map.streams for stream in callback.streams):
-                Callback._callbacks.pop(key, None)
 
 
 def first_layout(store: Store) -> str:

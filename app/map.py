@@ -1,8 +1,9 @@
 """The map: a layout drawn by datashader and our own shaders, with selection, marks and hover.
 
-The picture is one `holoviews.RGB` made on the server for the view asked for, a margin on every side included, so that
-a pan does not uncover blank edges. What is drawn over it is `app.marks`, what floats above (tools, legend, card)
-`app.overlay`, what the pointer does `app.pointer`.
+The figure is a `holoviews.RGB`; each frame is drawn on the server for the view that `app.viewfinder` asks for
+(`app.scene`) and takes the place of its pixels, without HoloViews' own update, which took longer than the drawing. What
+is drawn over it is `app.marks`, what floats above (tools, legend, card) `app.overlay`, what the pointer does
+`app.pointer`.
 """
 
 from __future__ import annotations
@@ -15,27 +16,24 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 from bokeh.events import DoubleTap, MouseLeave, MouseMove, SelectionGeometry, Tap
-from holoviews.streams import PlotSize, RangeXY, Stream
 
 from app.background import Background
 from app.camera import Box, Camera
 from app.canvas import Canvas
-from app.colouring import LIFT, Colouring, is_warm, warm, with_selection
+from app.colouring import Colouring, is_warm, warm
 from app.layer import Layer
 from app.layouts import Placed
 from app.marks import HINTED, MARKED, Marks
 from app.overlay import FIGURES, Overlay, pointer_script
 from app.pointer import Pointer
+from app.portraits import Portraits
 from app.ranking import RANKED
-from app.raster import Points, View, disc_radius
+from app.raster import Points
+from app.scene import Frame, Scene
 from app.state import Shown, State
 from app.store import Store
+from app.viewfinder import Viewfinder
 from engine.errors import UserError
-
-#: Margin drawn around the view, as a share of its size.
-MARGIN = 0.15
-
-Refresh = Stream.define("Refresh", frame=0)
 
 
 class MapView:
@@ -56,21 +54,25 @@ class MapView:
         self.shown = state if shown is None else shown
         self.frames = 0
         self.overlay = Overlay(self._heard, figure=figure, sizing_mode="stretch_both")
-        self.layers: list[Layer] = []
+        self._portraits = Portraits(state, store, self.shown, figure=figure)
+        self.layers: list[Layer] = [self._portraits]
         self._work = Background(pn.state.curdoc)
         self._camera = Camera()
         self._canvas = Canvas(pn.state.curdoc, figure)
         self._marks = Marks(self._canvas.change)
         self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay)
+        self._pointer.layers = self.layers
         self._placed: Placed | None = None
         self._base: Points | None = None
         self._members: Points | None = None
         self._columns: list = [None, None]
         self._colouring = Colouring(None, dark=state.dark)
-        self._range = RangeXY()
-        self._refresh = Refresh()
-        self.streams = [self._range, PlotSize(), self._refresh]
+        self.frame: Frame | None = None
+        self._stale = False
+        self._drawing = Background(pn.state.curdoc)
+        self._viewfinder = Viewfinder(self.look, figure=figure)
         self._watch()
+        self._offer_portraits()
         self._show_layout()
 
     def panel(self) -> pn.viewable.Viewable:
@@ -82,7 +84,8 @@ class MapView:
             if (found := adopt()) is not None:
                 found(plot, element)
 
-        picture = hv.DynamicMap(self._render, streams=self.streams).opts(
+        nothing = np.zeros((1, 1, 4), np.uint8)
+        picture = hv.RGB(nothing, bounds=(0, 0, 1, 1), vdims=[*hv.RGB.vdims, hv.RGB.alpha_dimension]).opts(
             hv.opts.RGB(
                 responsive=True,
                 xaxis=None,
@@ -94,12 +97,12 @@ class MapView:
                 default_tools=["pan", "wheel_zoom"],
                 active_tools=["wheel_zoom", "pan"],
                 hooks=[hook],
-                framewise=False,
             )
         )
         pane = pn.pane.HoloViews(picture, sizing_mode="stretch_both", margin=0, linked_axes=False)
         return pn.Column(
             pane,
+            self._viewfinder,
             *self.layers,
             self.overlay,
             sizing_mode="stretch_both",
@@ -113,21 +116,23 @@ class MapView:
         for layer in self.layers:
             layer.close()
         self._work.close()
+        self._drawing.close()
 
     def _adopt(self, plot, element) -> None:
         """Give a new figure its tools, glyphs and events."""
         figure, pointer = plot.state, self._pointer
-        if not self._canvas.adopt(figure, dark=self.state.dark):
+        if not self._canvas.adopt(figure, plot.handles["source"], dark=self.state.dark):
             return
         self._marks.add_to(figure, dark=self.state.dark)
         figure.on_event(SelectionGeometry, pointer.drawn)
         figure.on_event(Tap, pointer.tapped)
-        figure.on_event(DoubleTap, partial(pointer.tapped, opens=True))
+        figure.on_event(DoubleTap, pointer.tapped_twice)
         for event in (MouseMove, MouseLeave):
             figure.js_on_event(event, pointer_script(self.overlay.figure))
 
     def _watch(self) -> None:
-        for call, names in ((self._show_layout, ["layout"]), (self._recolour, ["colour"])):
+        shown = ((self._show_layout, ["layout"]), (self._recolour, ["colour"]), (self._offer_portraits, ["portraits"]))
+        for call, names in shown:
             self.shown.param.watch(lambda *events, call=call: call(), names)
         for call, names in (
             (self._recolour, ["dark"]),
@@ -152,6 +157,8 @@ class MapView:
             self.overlay.show_again()
         elif kind == "fit":
             self.fit()
+        elif kind == "portraits":
+            self._portraits.turn()
         elif kind == "clear" or (kind == "escape" and not self.state.inspecting):
             self.state.param.update(selection=None, selection_how={})
         elif kind == "action":
@@ -159,43 +166,51 @@ class MapView:
 
     # -- drawing -------------------------------------------------------------------------------------------------------
 
-    def _render(self, x_range, y_range, width, height, scale=1.0, frame=0) -> hv.RGB:
-        if not width or not height or self._base is None or self._placed is None:
-            return _picture(np.zeros((1, 1, 4), np.uint8), (0, 0, 1, 1))
-        camera, size = self._camera, (int(width), int(height))
-        shown: Box | None = None
-        if x_range is not None and y_range is not None:
-            shown = x_range[0], y_range[0], x_range[1], y_range[1]
-        if shown is None or camera.size is None:
+    def look(self, view: Box, size: tuple[int, int]) -> None:
+        """The browser shows a part of the plane in a window of so many pixels: draw it."""
+        if self._base is None or self._placed is None or not min(size) > 0:
+            self._viewfinder.drawn()
+            return
+        camera = self._camera
+        if camera.size is None:
             camera.size = size
-            shown = self._look_at(cast(Box, self.shown.view) or camera.whole(self._placed.bounds))
+            view = self._look_at(cast(Box, self.shown.view) or camera.whole(self._placed.bounds))
         elif camera.size != size:
-            shown = self._look_at(camera.resized(shown, size, self._placed.bounds))
-        self.shown.view = shown
-        self.frames += 1
+            view = self._look_at(camera.resized(view, size, self._placed.bounds))
+        elif self.frame is not None and (self.frame.view, self.frame.size) == (view, size) and not self._stale:
+            self._viewfinder.drawn()
+            return
+        self.shown.view = view
+        self._draw()
         for layer in self.layers:
-            layer.look(shown, size)
-        return self._draw(self._base, View(*shown, *size))
+            layer.look(view, size)
 
-    def _draw(self, points: Points, view: View) -> hv.RGB:
-        wide = view.grown(MARGIN)
-        margin = (wide.width - view.width) // 2, (wide.height - view.height) // 2
-        base = self._colouring.draw(points, self._columns[0], wide, margin=margin)
-        rgba = base.rgba
-        if self._members is not None:
-            radius = disc_radius(int(base.counts.sum()), view.width, view.height) + LIFT
-            members = self._colouring.draw(self._members, self._columns[1], wide, margin=margin, radius=radius)
-            rgba = with_selection(base, members)
-        self.overlay.legend = self._colouring.legend(base.counts, self.state.target)
-        return _picture(rgba, (wide.x0, wide.y0, wide.x1, wide.y1))
+    def _draw(self) -> None:
+        """Draw what is in view, in the thread; the newest wins."""
+        view, size = cast(Box | None, self.shown.view), self._camera.size
+        if self._base is None or view is None or size is None:
+            return
+        self._stale = False
+        scene = Scene(
+            self._base, self._members, (self._columns[0], self._columns[1]), self._colouring, self.state.target
+        )
+        self._drawing.run("frame", partial(scene.draw, view, size), self._show, self._failed)
+
+    def _show(self, frame: Frame) -> None:
+        self.frame = frame
+        self.frames += 1
+        self._canvas.show(frame)
+        self._viewfinder.drawn()
+        self.overlay.legend = frame.legend
 
     def _redraw(self) -> None:
-        self._refresh.event(frame=self._refresh.frame + 1)
+        self._stale = True
+        self._draw()
 
     def _look_at(self, view: Box) -> Box:
         """Move the axes; the picture follows."""
         self._canvas.look_at(view)
-        self._range.update(x_range=(view[0], view[2]), y_range=(view[1], view[3]))
+        self.shown.view = view
         return view
 
     def fit(self) -> None:
@@ -283,6 +298,9 @@ class MapView:
         if self.shown.colour in RANKED:
             self._recolour()
 
+    def _offer_portraits(self) -> None:
+        self.overlay.portraits = self.shown.portraits if self._portraits.offered else ""
+
     # -- selection -----------------------------------------------------------------------------------------------------
 
     def _show_selection(self) -> None:
@@ -321,7 +339,3 @@ class MapView:
         if self._placed is not None:
             row = getattr(self.state, name)
             self._marks.points(name, self._placed.xy[[row] if row >= 0 else np.zeros(0, np.int64)])
-
-
-def _picture(rgba: np.ndarray, bounds: tuple[float, float, float, float]) -> hv.RGB:
-    return hv.RGB(rgba[::-1], bounds=bounds, vdims=[*hv.RGB.vdims, hv.RGB.alpha_dimension])

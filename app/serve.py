@@ -228,9 +228,11 @@ def prepare() -> None:
     _prepared.set()
     logging.getLogger("asyncio").addFilter(not_a_closed_tab)
     _send_at_once()
-    _draw_at_once()
-    _walk_when_changed()
+    import holoviews as hv
+
     from app.colouring import warm
+
+    hv.extension("bokeh")
 
     threading.Thread(target=warm, name="skysieve-warm", daemon=True).start()
 
@@ -255,38 +257,3 @@ def _send_at_once() -> None:
         return plain(self)
 
     setattr(WSHandler, "open", opened)  # noqa: B010 (assigned plainly, a type checker objects)
-
-
-def _draw_at_once() -> None:
-    """Answer a zoom without HoloViews' wait of 100 ms for another one: a frame takes a few milliseconds."""
-    import holoviews as hv
-    from holoviews.plotting.bokeh.callbacks import RangeXYCallback
-
-    hv.extension("bokeh")
-    if hasattr(RangeXYCallback, "debounce"):
-        RangeXYCallback.debounce = None
-
-
-def _walk_when_changed() -> None:
-    """Let Bokeh walk the page's models only after one was put in or taken out.
-
-    Else it walks them all after each frame of HoloViews (`hold_render`), a third of what the frame costs. What says that
-    models changed is what Bokeh itself goes by outside of a frame: `invalidate`, and the roots.
-    """
-    from bokeh.document.models import DocumentModelManager as Models
-
-    walk, invalidate = Models.recompute, Models.invalidate
-
-    def invalidated(self) -> None:
-        self.walked = None
-        invalidate(self)
-
-    def recompute(self) -> None:
-        document = self._document()
-        roots = None if document is None else [root.id for root in document.roots]
-        if roots is None or getattr(self, "walked", None) != roots:
-            self.walked = roots  # first: what the walk attaches may change models again
-            walk(self)
-
-    setattr(Models, "invalidate", invalidated)  # noqa: B010
-    setattr(Models, "recompute", recompute)  # noqa: B010

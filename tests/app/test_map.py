@@ -9,7 +9,7 @@ from app.map import MapView
 from app.state import State
 from app.store import Store
 
-SIZE = {"width": 200, "height": 150}
+SIZE = (200, 150)
 
 
 @pytest.fixture
@@ -21,16 +21,17 @@ def view(own_survey):
     state = State(layout=own_survey.layouts[0], target="dwarf")
     found = MapView(state, store)
     found.panel()
-    found._render(None, None, **SIZE)
+    found.look((0, 0, 1, 1), SIZE)
     yield found
     found.close()
 
 
-def picture(view, **ranges):
-    """RGBA of the view as it is now, lowest y first."""
+def picture(view, x=None, y=None):
+    """RGBA of the view as it is now, or with other ranges; lowest y first."""
     x0, y0, x1, y1 = view.state.view
-    drawn = view._render(ranges.get("x", (x0, x1)), ranges.get("y", (y0, y1)), **SIZE)
-    return np.dstack([drawn.dimension_values(k, flat=False) for k in range(2, 6)])
+    (x0, x1), (y0, y1) = x or (x0, x1), y or (y0, y1)
+    view.look((x0, y0, x1, y1), SIZE)
+    return view.frame.rgba
 
 
 def lasso(view, polygon):
@@ -46,7 +47,7 @@ def middle(view, share=0.3):
 
 def test_the_first_view_shows_every_object_with_equal_units(view):
     x0, y0, x1, y1 = view.state.view
-    assert (x1 - x0) / SIZE["width"] == pytest.approx((y1 - y0) / SIZE["height"])
+    assert (x1 - x0) / SIZE[0] == pytest.approx((y1 - y0) / SIZE[1])
     assert view.overlay.legend["total"] == len(view.store.placed(view.state.layout).order)
     assert picture(view)[:, :, 3].any()
 
@@ -54,7 +55,7 @@ def test_the_first_view_shows_every_object_with_equal_units(view):
 def test_a_view_kept_in_the_address_is_shown_again(own_survey):
     state = State(layout=own_survey.layouts[0], view=(-1.0, -2.0, 3.0, 4.0))
     found = MapView(state, Store(own_survey.path))
-    found._render(None, None, **SIZE)
+    found.look((0, 0, 1, 1), SIZE)
     assert state.view == (-1.0, -2.0, 3.0, 4.0)
 
 
@@ -155,17 +156,18 @@ def test_labels_are_marked_by_shape_as_well_as_colour(view):
 
 def test_without_a_layout_nothing_is_drawn(own_survey):
     found = MapView(State(layout=""), Store(own_survey.path))
-    assert found._render((0, 1), (0, 1), **SIZE).bounds.lbrt() == (0, 0, 1, 1)
+    found.look((0, 0, 1, 1), SIZE)
+    assert found.frame is None
     assert found._pointer.nearest(0.5, 0.5) == -1
 
 
 def test_units_stay_equal_when_the_window_changes(view):
     before = view.state.view
-    view._render((before[0], before[2]), (before[1], before[3]), width=420, height=150)
+    view.look(before, (420, 150))
     assert view.state.view == view._camera.whole(view._placed.bounds)  # the whole layout stays whole
-    view._render((1.0, 1.84), (2.0, 2.3), width=420, height=150)
+    view.look((1.0, 2.0, 1.84, 2.3), (420, 150))
     before = view.state.view
-    view._render((before[0], before[2]), (before[1], before[3]), width=300, height=200)
+    view.look(before, (300, 200))
     x0, y0, x1, y1 = view.state.view
     assert (x1 - x0) / 300 == pytest.approx((y1 - y0) / 200)
     slack = 1e-9  # nothing that was seen is lost

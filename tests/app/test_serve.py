@@ -66,13 +66,11 @@ def test_the_demo_lies_in_the_cache_and_is_used_again(small_survey, tmp_path, mo
     assert demo.prepared() == demo.place()
 
 
-def test_the_patched_parts_are_still_there():
-    """Three patches rely on internals of Bokeh and HoloViews: they must fail here first."""
+def test_the_patched_part_is_still_there():
+    """One patch relies on internals of Bokeh: it must fail here first."""
     from bokeh.server.views.ws import WSHandler
-    from holoviews.plotting.bokeh.callbacks import Callback, RangeXYCallback
 
     assert hasattr(WSHandler, "open") and hasattr(WSHandler, "set_nodelay")
-    assert hasattr(RangeXYCallback, "debounce") and isinstance(Callback._callbacks, dict)
 
 
 def test_a_closed_tab_is_no_news_and_anything_else_is(caplog):
@@ -105,37 +103,3 @@ def test_a_closed_tab_is_no_news_and_anything_else_is(caplog):
         "news",
         "nor a message without an error",
     ]
-
-
-def test_models_are_walked_when_they_changed_and_only_then(monkeypatch):
-    from bokeh.document import Document
-    from bokeh.document.models import DocumentModelManager as Models
-    from bokeh.models import Column, Div
-
-    walks, walk = [], Models.recompute
-    monkeypatch.setattr(Models, "recompute", lambda self: walks.append(1) or walk(self))
-    monkeypatch.setattr(Models, "invalidate", Models.invalidate)
-    serve._walk_when_changed()
-    document, column = Document(), Column(children=[Div(text="a")])
-
-    def known():
-        """What the document knows is what can be reached from its roots."""
-        return set(document.models) == set().union(*(root.references() for root in document.roots))
-
-    document.add_root(column)
-    assert known() and len(walks) == 1
-    with document.models.freeze():
-        column.children[0].text = "b"
-        column.width = 10
-    assert known() and len(walks) == 1
-    with document.models.freeze():
-        column.children.append(Div(text="c"))
-        column.children = [*column.children, Column(children=[Div(text="d")])]
-    assert known() and len(walks) == 2
-    column.children.pop(0)
-    assert known() and len(walks) == 3
-    other = Div(text="e")
-    document.add_root(other)
-    assert known() and other in set(document.models)
-    document.remove_root(column)
-    assert known() and set(document.models) == {other}

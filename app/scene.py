@@ -1,0 +1,72 @@
+"""What one map draws, taken together at one moment, so that a thread can draw it while the session goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.camera import Box
+from app.colouring import LIFT, Colouring, with_selection
+from app.raster import Points, View, disc_radius
+
+#: Margin drawn around the view, as a share of its size, so that a pan does not uncover blank edges.
+MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A drawn view.
+
+    Attributes
+    ----------
+    view : (x0, y0, x1, y1)
+        What was asked for.
+    size : (width, height)
+        Its window, pixels.
+    extent : (x0, y0, x1, y1)
+        What the picture covers: the view and a margin.
+    rgba : (H, W, 4) uint8
+        First row lowest y.
+    legend : dict
+        See `app.colouring.Colouring.legend`.
+    """
+
+    view: Box
+    size: tuple[int, int]
+    extent: Box
+    rgba: np.ndarray
+    legend: dict
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Points, colours and selection of one map; nothing in it changes.
+
+    Attributes
+    ----------
+    points, members : Points
+        All that is placed, and those that are selected (None: no selection).
+    columns : (all, members)
+        Their values, as `app.colouring.Colouring.column` gives them.
+    """
+
+    points: Points
+    members: Points | None
+    columns: tuple[np.ndarray | None, np.ndarray | None]
+    colouring: Colouring
+    target: str
+
+    def draw(self, view: Box, size: tuple[int, int]) -> Frame:
+        """Draw a view in a window of so many pixels."""
+        inner = View(*view, *size)
+        wide = inner.grown(MARGIN)
+        margin = (wide.width - inner.width) // 2, (wide.height - inner.height) // 2
+        base = self.colouring.draw(self.points, self.columns[0], wide, margin=margin)
+        rgba = base.rgba
+        if self.members is not None:
+            radius = disc_radius(int(base.counts.sum()), inner.width, inner.height) + LIFT
+            members = self.colouring.draw(self.members, self.columns[1], wide, margin=margin, radius=radius)
+            rgba = with_selection(base, members)
+        legend = self.colouring.legend(base.counts, self.target)
+        return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, legend)
