@@ -17,7 +17,9 @@ KEYS = {
         "V": "pan",
         "F": "whole layout",
         "wheel": "zoom",
+        "M": "thumbnails: where there is room, everywhere, none",
         "click": "look at the nearest object",
+        "double click": "what is like it",
         "Esc": "clear the selection",
     },
     "Gallery": {

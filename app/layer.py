@@ -31,5 +31,9 @@ class Layer(Component):
     def look(self, view: Box, size: tuple[int, int]) -> None:
         """The map shows a part of the layout, in a window of so many pixels; quick: the frame waits for it."""
 
+    def at(self, x: float, y: float) -> int:
+        """Row of the object that the layer shows at a position of the layout, or −1: it comes before what lies below."""
+        return -1
+
     def close(self) -> None:
         """End what belongs to the session."""

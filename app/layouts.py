@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from engine.maps.exemplars import Exemplars, exemplars
 from engine.maps.layout import tiles
 from engine.maps.tiles import TileIndex
 from engine.survey import Survey
@@ -50,6 +51,8 @@ class Layouts:
         self._survey = survey
         self._lock = threading.Lock()
         self._placed: dict[str, Placed] = {}
+        self._ordering = threading.Lock()
+        self._exemplars: dict[str, Exemplars] = {}
 
     def placed(self, name: str) -> Placed:
         """A layout in tile order, read on the first call; sorted if it was stored without tiles (1.4 s for 10⁷ objects).
@@ -76,7 +79,22 @@ class Layouts:
         """The layout if it has been read already, else None."""
         return self._placed.get(name)
 
+    def exemplars(self, name: str) -> Exemplars:
+        """The objects that stand for each part of a layout; made on the first call ever (3 s for 10⁶ objects).
+
+        Raises
+        ------
+        UserError
+            If there is no such layout.
+        """
+        with self._ordering:  # two maps ask at once, and one of them should do the work
+            found = self._exemplars.get(name)
+            if found is None:
+                found = self._exemplars[name] = exemplars(self._survey, name)
+            return found
+
     def clear(self) -> None:
         """Forget what was read: a command may have made it anew."""
         with self._lock:
             self._placed.clear()
+            self._exemplars.clear()

@@ -6,6 +6,7 @@ const ICONS = {
   box: "M2.5 5.5v-3h3M10.5 2.5h3v3M13.5 10.5v3h-3M5.5 13.5h-3v-3M7 2.5h2M7 13.5h2M2.5 7v2M13.5 7v2",
   fit: "M6 2.5H2.5V6M10 2.5h3.5V6M13.5 10v3.5H10M2.5 10v3.5H6M6 6h4v4H6z",
   clear: "M4 4l8 8M12 4l-8 8",
+  portraits: "M2.5 2.5h4.5v4.5H2.5zM9 9h4.5v4.5H9zM11.2 3.2v2.6M9.9 4.5h2.6M4.7 10v2.6M3.4 11.3H6",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
 const BOKEH = {pan: "PanTool", lasso: "LassoSelectTool", box: "BoxSelectTool"}
@@ -63,6 +64,15 @@ export function render({model, view}) {
   for (const [name, title] of TOOLS) buttons[name] = button(name, title, () => { model.tool = name })
   bar.append(make("span", "gap"))
   button("fit", "Whole layout (F)", () => send({type: "fit"}))
+  const portraits = button("portraits", "", () => send({type: "portraits"}))
+  const showPortraits = () => {
+    const words = {auto: "Thumbnails where there is room (M)", on: "Thumbnails everywhere (M)", off: "No thumbnails (M)"}[model.portraits]
+    portraits.hidden = !words
+    portraits.title = words ?? ""
+    portraits.setAttribute("aria-label", words ?? "")
+    portraits.setAttribute("aria-pressed", String(model.portraits === "on"))
+    portraits.dataset.mode = model.portraits
+  }
   const chip = make("button", "chip")
   chip.title = "Clear the selection (Esc)"
   chip.onclick = () => send({type: "clear"})
@@ -191,12 +201,13 @@ export function render({model, view}) {
     if (event.key === "Shift" && pointer && model.tool !== "lasso") {
       held = model.tool
       model.tool = "lasso"
-    } else if (event.shiftKey || (!first && key !== "f")) {
+    } else if (event.shiftKey || (!first && !["f", "m"].includes(key))) {
       return
     } else if (key === "l") model.tool = model.tool === "lasso" ? "pan" : "lasso"
     else if (key === "b") model.tool = model.tool === "box" ? "pan" : "box"
     else if (key === "v") model.tool = "pan"
     else if (key === "f") send({type: "fit"})
+    else if (key === "m" && model.portraits) send({type: "portraits"})
     else if (event.key === "Escape") send({type: "escape"})
   }
   const release = () => {
@@ -227,13 +238,14 @@ export function render({model, view}) {
   changed("legend", showLegend)
   model.on("card", showCard)
   changed("status", showStatus)
+  model.on("portraits", showPortraits)
   changed("selected", showChip)
   model.on("msg:custom", (event) => {
     missed = event.data ?? event
     showLegend(); showStatus(); showChip()
   })
   setTimeout(() => send({type: "ready"}), SETTLED)
-  showTool(); showLegend(); showStatus(); showChip()
+  showPortraits(); showTool(); showLegend(); showStatus(); showChip()
   const top = make("div", "top")
   top.append(bar, chip)
   root.append(top, legend, status, card)

@@ -29,6 +29,7 @@ class Overlay(JSComponent):
     status = param.Dict(
         {}, doc="title, text, action, progress (0-1 or null): shown in the middle; empty: the map shows."
     )
+    portraits = param.String("", doc="When thumbnails lie on the map: 'auto', 'on', 'off'; empty: there are none.")
     selected = param.String("", doc="How many are selected, in words; empty: nothing is.")
 
     _esm = HERE / "overlay.js"

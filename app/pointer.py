@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from app.camera import Box, Camera
 from app.codes import LABEL_NAMES
 from app.colouring import Colouring
+from app.layer import Layer
 from app.layouts import Placed
 from app.overlay import Overlay
 from app.state import Shown, State
@@ -22,11 +23,12 @@ REACH = 12
 
 
 class Pointer:
-    """The pointer of one session over one of its maps. The map says what it shows: `placed` and `colouring`."""
+    """The pointer of one session over one of its maps. The map says what it shows: `placed`, `layers`, `colouring`."""
 
     def __init__(self, state: State, shown: Shown, store: Store, camera: Camera, overlay: Overlay):
         self._state, self._shown, self._store = state, shown, store
         self._camera, self._overlay = camera, overlay
+        self.layers: Sequence[Layer] = ()
         self.placed: Placed | None = None
         self.colouring = Colouring(None, dark=state.dark)
 
@@ -52,18 +54,27 @@ class Pointer:
         return "box", corners, region.box(placed.index, x0, x1, y0, y1)
 
     def nearest(self, x: float, y: float) -> int:
-        """Row of the object within reach of a position, or -1."""
+        """Row of the object that a layer shows at a position, else of one within reach of it, else -1."""
+        for layer in self.layers:
+            if (row := layer.at(x, y)) >= 0:
+                return row
         view = cast(Box | None, self._shown.view)
         if self.placed is None or self._camera.size is None or view is None:
             return -1
         row = self.placed.index.nearest(x, y, *self._camera.reach(view, REACH))
         return -1 if row is None else row
 
-    def tapped(self, event, opens: bool = False) -> None:
-        """A click moves the cursor to the object under it; a double click opens it."""
+    def tapped(self, event) -> None:
+        """A click moves the cursor to the object under it; the inspector, if it is open, shows it."""
         row = self.nearest(event.x, event.y)
         if row >= 0:
-            self._state.param.update(cursor=row, inspecting=opens or self._state.inspecting)
+            self._state.cursor = row
+
+    def tapped_twice(self, event) -> None:
+        """A double click lists what is like the object under it."""
+        row = self.nearest(event.x, event.y)
+        if row >= 0:
+            self._state.param.update(cursor=row, query_rows=np.array([row], np.int64), tab="similar")
 
     def at(self, x: float, y: float) -> None:
         """The pointer rests here: show the card of the object under it."""

@@ -36,9 +36,10 @@ RESTORED = {
     "two": "two",
     "combining": "mode",
     "outlined": "outlines",
+    "portraits": "thumbnails",
 }
 #: The same of the second map.
-RESTORED_BESIDE = {"layout": "layout2", "colour": "colour2", "view": "view2"}
+RESTORED_BESIDE = {"layout": "layout2", "colour": "colour2", "view": "view2", "portraits": "thumbnails2"}
 
 
 def person() -> str:
@@ -55,6 +56,9 @@ class Shown(param.Parameterized):
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
+    portraits: param.Selector = param.Selector(
+        default="auto", objects=["auto", "on", "off"], doc="When thumbnails lie on the map; auto: where there is room."
+    )
 
 
 class State(Shown):

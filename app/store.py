@@ -26,6 +26,7 @@ from app.runs import Runs
 from app.thumbs import Thumbs
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
+from engine.maps.exemplars import Exemplars
 from engine.survey import Survey
 
 
@@ -106,6 +107,10 @@ class Store:
     def ready(self, layout: str) -> Placed | None:
         """The layout if it has been read already, else None."""
         return self._layouts.ready(layout)
+
+    def exemplars(self, layout: str) -> Exemplars:
+        """The objects that stand for each part of a layout, at every scale (in a thread: it may have to be made)."""
+        return self._layouts.exemplars(layout)
 
     def prepare(self, layout: str) -> None:
         """Read a layout in the store's thread; subscribers hear ('layouts', name)."""
