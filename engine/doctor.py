@@ -76,7 +76,7 @@ def diagnose(path: str | Path) -> list[Fault]:
         len(survey)
     except UserError:
         return _sorted(faults)  # the checks above have said why
-    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _scores):
+    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _clusters, _scores):
         faults += check(survey)
     return _sorted(faults)
 
@@ -353,6 +353,20 @@ def _layouts(survey: Survey) -> Iterator[Fault]:
         yield from faults
         if xy is not None and not np.isfinite(xy).any():
             yield Fault("no object has a position", str(folder), f"delete {folder} and run {command} again")
+
+
+def _clusters(survey: Survey) -> Iterator[Fault]:
+    from engine.maps.clusters import read
+
+    command = f"`python -m engine clusters {survey.path}`"
+    for folder, faults in _folders(survey.path / "clusters", f"run {command} again, or delete it"):
+        yield from faults
+        if faults:
+            continue
+        try:
+            read(survey, folder.name)
+        except UserError as error:
+            yield Fault(error.problem, str(folder), error.remedy)
 
 
 def _scores(survey: Survey) -> Iterator[Fault]:

@@ -3,7 +3,8 @@
 The text is parsed by Python's own grammar and the tree is walked here; nothing is ever executed. Allowed are numbers,
 strings, True and False, names of columns (``\\`odd name\\``` in backticks), ``+ - * / **``, comparisons (chained
 too), ``in [...]``, ``and or not & | ~`` and the functions of `FUNCTIONS`. Arithmetic is float64. **A comparison with
-a missing value is false**, that with ``!=`` included; ``isnan(x)`` finds missing numbers and missing text.
+a missing value is false**, that with ``!=`` included; ``isnan(x)`` finds missing numbers and missing text. Clusters
+are numbers that have names: ``cluster_NAME == 3`` and ``cluster_NAME == "spiral 82 %"`` are both understood.
 
 Cost: one pass over the columns named, none over the others.
 """
@@ -23,6 +24,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.learning import scores
+from engine.maps import clusters
 
 if TYPE_CHECKING:
     from engine.survey import Survey
@@ -52,7 +54,13 @@ TESTS = ("isnan", "isfinite")
 Columns = Mapping[str, np.ndarray] | Callable[[str], np.ndarray]
 
 
-def evaluate(expression: str, columns: Columns, *, names: Sequence[str] | None = None) -> np.ndarray:
+def evaluate(
+    expression: str,
+    columns: Columns,
+    *,
+    names: Sequence[str] | None = None,
+    words: Callable[[str], Sequence[str] | None] = lambda name: None,
+) -> np.ndarray:
     """Evaluate a condition for every object.
 
     Parameters
@@ -62,6 +70,8 @@ def evaluate(expression: str, columns: Columns, *, names: Sequence[str] | None =
         Name → values, (N,): numbers, booleans, or text (object arrays; None is missing).
     names : names, optional
         The columns there are, for a callable: an unknown name is then refused with those that resemble it.
+    words : callable, optional
+        Name of a column → what its numbers 0, 1, … are called, or None: text is then compared with these.
 
     Returns
     -------
@@ -74,7 +84,7 @@ def evaluate(expression: str, columns: Columns, *, names: Sequence[str] | None =
     """
     known = list(columns) if names is None and isinstance(columns, Mapping) else names
     tree, quoted = _parse(expression)
-    result = _condition(_Walk(columns, known, quoted).value(tree), tree)
+    result = _condition(_Walk(columns, known, quoted, words).value(tree), tree)
     if np.ndim(result) == 0:
         raise UserError(f"{expression!r} names no column", _GRAMMAR)
     return result
@@ -102,26 +112,44 @@ def select(survey: Survey, query: str) -> np.ndarray:
     ----------
     survey : Survey
     query : str
-        Names are the catalogue's columns, the scores (``mean_dwarf``) and ``label_TARGET``.
+        Names are the catalogue's columns, the scores (``mean_dwarf``), ``label_TARGET`` and ``cluster_CLUSTERING``.
 
     Returns
     -------
     (n,) int64
         Ascending.
     """
-    return np.flatnonzero(evaluate(query, lambda name: values(survey, name), names=names(survey)))
+
+    def words(name: str) -> Sequence[str] | None:
+        return clusters.read(survey, clustering).names if (clustering := clustering_of(survey, name)) else None
+
+    return np.flatnonzero(evaluate(query, lambda name: values(survey, name), names=names(survey), words=words))
 
 
 def names(survey: Survey) -> list[str]:
     """Everything a query on this survey can name."""
     found = [*survey.columns, *scores.learned(survey), *survey.scores]
-    return list(dict.fromkeys([*found, *(LABEL_PREFIX + target for target in survey.labels.targets())]))
+    found += [LABEL_PREFIX + target for target in survey.labels.targets()]
+    return list(dict.fromkeys([*found, *(clusters.PREFIX + name for name in survey.clusters)]))
+
+
+def clustering_of(survey: Survey, name: str) -> str | None:
+    """The clustering that a name in a query means, None if it means something else: a column or a score goes first."""
+    clustering = name.removeprefix(clusters.PREFIX)
+    known = name.startswith(clusters.PREFIX) and clustering in survey.clusters
+    return clustering if known and name not in survey.columns and name not in survey.scores else None
 
 
 def values(survey: Survey, name: str) -> np.ndarray:
-    """A catalogue column, a score or the labels of a target, (N,); labels are text, None where there is none."""
+    """A catalogue column, a score, the labels of a target, or clusters, (N,).
+
+    Labels are text, None where there is none; clusters are numbers, NaN where an object is in none.
+    """
     if name in survey.columns:
         return survey.column(name)
+    if (clustering := clustering_of(survey, name)) is not None:
+        codes = np.asarray(clusters.read(survey, clustering).codes, np.float32)
+        return np.where(codes < 0, np.float32(np.nan), codes)
     if not name.startswith(LABEL_PREFIX) or name in survey.scores:
         return scores.score(survey, name)
     current = survey.labels.current(name.removeprefix(LABEL_PREFIX))
@@ -181,6 +209,7 @@ class _Walk:
     columns: Columns
     known: Sequence[str] | None
     quoted: dict[str, str]
+    words: Callable[[str], Sequence[str] | None] = lambda name: None
 
     def value(self, node: ast.expr):
         """Value of a node: (N,) array, number, text or truth."""
@@ -194,7 +223,8 @@ class _Walk:
             raise UserError(f"a query cannot hold {node.value!r}", "use numbers, text in quotes, True and False")
         return node.value
 
-    def _name(self, node: ast.Name) -> np.ndarray:
+    def _column(self, node: ast.Name) -> str:
+        """The column that is meant."""
         name = self.quoted.get(node.id, node.id)
         if self.known is not None and name not in self.known:
             # Python's grammar normalises names: the µ of a keyboard becomes the Greek letter
@@ -202,6 +232,10 @@ class _Walk:
             if not alike:
                 raise _unknown(name, self.known)
             name = alike[0]
+        return name
+
+    def _name(self, node: ast.Name) -> np.ndarray:
+        name = self._column(node)
         found = np.asarray(self.columns(name) if callable(self.columns) else self.columns[name])
         sample = next((v for v in found if v is not None), None) if found.dtype.kind == "O" else None
         if found.dtype.kind not in "biufOUT" or not isinstance(sample, (str, bool, np.bool_, type(None))):
@@ -252,7 +286,7 @@ class _Walk:
                 step = self._member(left, left_node, right_node, wanted=isinstance(kind, ast.In))
             elif type(kind) in _COMPARISONS:
                 right = self.value(right_node)
-                step = _compared(_COMPARISONS[type(kind)], left, right, left_node, right_node)
+                step = self._step(_COMPARISONS[type(kind)], left, right, left_node, right_node)
             else:
                 raise UserError(f"a query cannot compare {_source(node)!r}", "use < <= > >= == != or in [...]")
             result, left, left_node = np.logical_and(result, step), right, right_node
@@ -263,8 +297,25 @@ class _Walk:
             raise UserError(f"{_source(listed)!r} is no list", 'write: name in ["a", "b"]')
         found: np.ndarray | bool = np.zeros(np.shape(left), bool)
         for element in listed.elts:
-            found = found | _compared(operator.eq, left, self.value(element), left_node, element)
+            found = found | self._step(operator.eq, left, self.value(element), left_node, element)
         return found if wanted else ~found & ~_missing(left)
+
+    def _step(self, compare: Callable, left, right, left_node: ast.expr, right_node: ast.expr):
+        """A comparison; of numbers that have names with text, by their names."""
+        for numbers, node, text, flipped in ((left, left_node, right, False), (right, right_node, left, True)):
+            if isinstance(node, ast.Name) and isinstance(text, str) and not _is_text(numbers):
+                words = self.words(self._column(node))
+                if words is not None:
+                    return _by_name(compare, numbers, words, text, flipped)
+        return _compared(compare, left, right, left_node, right_node)
+
+
+def _by_name(compare: Callable, numbers: np.ndarray, words: Sequence[str], text: str, flipped: bool) -> np.ndarray:
+    """A comparison of what numbers are called with a text, false where a number is missing."""
+    if compare in (operator.eq, operator.ne) and text not in words:
+        raise _unknown(text, list(words), "cluster")
+    meets = np.array([*(compare(text, word) if flipped else compare(word, text) for word in words), False])
+    return meets[np.where(np.isnan(numbers), len(words), numbers).astype(np.int64)]
 
 
 def _compared(compare: Callable, left, right, left_node: ast.expr, right_node: ast.expr):
@@ -324,8 +375,8 @@ def _source(node: ast.AST) -> str:
     return ast.unparse(node)[:60]
 
 
-def _unknown(name: str, known: Sequence[str]) -> UserError:
+def _unknown(name: str, known: Sequence[str], kind: str = "column") -> UserError:
     close = difflib.get_close_matches(name, known, 5, 0.5)
     close += [k for k in known if k.lower() == name.lower() and k not in close]
     listed = ", ".join(close) if close else ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
-    return UserError(f"there is no column {name!r}", f"did you mean: {listed}" if close else f"choose one of: {listed}")
+    return UserError(f"there is no {kind} {name!r}", f"did you mean: {listed}" if close else f"choose one of: {listed}")

@@ -27,6 +27,7 @@ from engine.data.catalogue import facts_of
 from engine.data.catalogue import field as known_field
 from engine.errors import UserError
 from engine.learning import scores
+from engine.maps import clusters
 from engine.search.query import LABEL_PREFIX
 from engine.search.query import select as select_query
 from engine.survey import version
@@ -77,7 +78,8 @@ def export(
     ranking : bool
         In the order of the target's posterior mean, the highest first, with a column ``rank`` from 1.
     columns : names, optional
-        Catalogue columns, labels (``label_dwarf``) and scores wanted, beside id, ra and dec; all if not given.
+        Catalogue columns, labels (``label_dwarf``), clusters (``cluster_CLUSTERING``, by name) and scores wanted, beside
+        id, ra and dec; all if not given.
     layout : str, optional
         Add positions in this layout, ``map_x`` and ``map_y``.
     overwrite : bool
@@ -183,18 +185,22 @@ def _catalogue(survey: Survey, rows: np.ndarray, target, columns, layout: str | 
 
 
 def _columns(survey: Survey, rows: np.ndarray, target, columns) -> Iterator[tuple[str, pa.Array]]:
-    """Names and values: id, ra, dec and the catalogue's, then labels, then scores."""
+    """Names and values: id, ra, dec and the catalogue's, then labels, then clusters, then scores."""
     targets = [t for t in survey.labels.targets() if target in (None, t)]
     there = sorted({*scores.learned(survey), *survey.scores})
     told = [s for s in there if target is None or s in {p + target for p in SCORE_PREFIXES}]
     own = [*(c for c in KNOWN_FIELDS if c in survey.columns), *(c for c in survey.columns if c not in KNOWN_FIELDS)]
-    wanted = _wanted(columns, [*own, *(LABEL_PREFIX + t for t in targets), *told])
+    grouped = {clusters.PREFIX + name: name for name in sorted(survey.clusters)}
+    wanted = _wanted(columns, [*own, *(LABEL_PREFIX + t for t in targets), *grouped, *told])
     taken = survey.arrow([c for c in own if wanted(c)]).take(pa.array(rows))
     for name in taken.column_names:
         yield name, _plain(taken[name].combine_chunks())
     for t in targets:
         if wanted(LABEL_PREFIX + t):
             yield LABEL_PREFIX + t, _labels(survey, rows, t)
+    for name, clustering in grouped.items():
+        if wanted(name):
+            yield name, _clusters(survey, rows, clustering)
     for name in told:
         if wanted(name):
             yield name, pa.array(np.asarray(scores.score(survey, name)[rows]), from_pandas=True)  # NaN is a gap
@@ -214,6 +220,14 @@ def _labels(survey: Survey, rows: np.ndarray, target: str) -> pa.Array:
     labels = np.full(len(survey), None, object)
     labels[current.rows] = current.values
     return pa.array(labels[rows], pa.string())
+
+
+def _clusters(survey: Survey, rows: np.ndarray, clustering: str) -> pa.Array:
+    """Names of the clusters that objects are in, null where in none."""
+    found = clusters.read(survey, clustering)
+    codes = np.asarray(found.codes)[rows]
+    indices = pa.array(np.where(codes < 0, 0, codes).astype(np.int32), mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(indices, pa.array([*found.names, ""], pa.string())).dictionary_decode()
 
 
 def _plain(values: pa.Array) -> pa.Array:
