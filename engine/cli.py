@@ -186,6 +186,46 @@ def _estimated(survey: Survey, args, options: dict) -> Outcome:
     return facts, words if found.fits else f"{words}. The memory will not suffice: give --sample a smaller number."
 
 
+def clusters(args, progress: Progress) -> Outcome:
+    """Find clusters on a layout or in a representation, and name them; list, rename or delete those there are."""
+    from engine.maps import clusters as kept
+
+    survey = Survey.open(args.survey)
+    if args.list:
+        return _clusterings([kept.read(survey, name) for name in survey.clusters])
+    if args.rename or args.delete:
+        if not args.name and len(survey.clusters) != 1:
+            raise UserError("there are several clusterings, or none", "say which with --name; `--list` shows them")
+        name = args.name or survey.clusters[0]
+        if args.delete:
+            kept.delete(survey, name)
+            return {"deleted": name}, f"Deleted the clustering {name!r}."
+        found = kept.rename(survey, name, args.rename[0], args.rename[1])
+        return _clusterings([found])
+    names = ("layout", "representation", "name", "min_size", "min_samples", "choice", "k", "seed")
+    made = survey.cluster(args.method, **{name: getattr(args, name) for name in names}, progress=progress)
+    facts, words = _clusterings([made])
+    lost = f" Names that fit no cluster any more: {', '.join(made.meta['lost'])}." if made.meta["lost"] else ""
+    return facts["clusterings"][0] | {"lost": made.meta["lost"]}, words + lost
+
+
+def _clusterings(found) -> Outcome:
+    """What there is of clusterings, as facts and in words."""
+    facts: list[dict] = []
+    lines = [] if found else ["No clusters yet."]
+    for each in found:
+        listed = [{"code": c.code, "count": c.count, "name": c.name, "own": c.own, "why": c.why} for c in each.clusters]
+        meta = {key: value for key, value in each.meta.items() if key != "lost"}
+        facts.append({"name": each.name, "clusters": listed, "none": each.none, **meta})
+        lines.append(f"{each.name}: {len(each):,} clusters, {each.none:,} objects in none ({each.meta['words']})")
+        lines += [f"  {c.code:4}  {c.count:>10,}  {c.name}" for c in each.clusters[:50]]
+        if len(each) > 50:
+            lines.append(f"  … and {len(each) - 50:,} smaller ones")
+        if not each.clusters:
+            lines.append("  No cluster was found: try a smaller --min-size, or --method kmeans")
+    return {"clusterings": facts}, "\n".join(lines)
+
+
 def train(args, progress: Progress) -> Outcome:
     """Train an encoder on a survey's own cutouts; the same command goes on with one that was stopped."""
     from engine.training import processes
@@ -384,6 +424,7 @@ def status(args, progress: Progress) -> Outcome:
         "bands": list(survey.bands),
         "representations": survey.representations,
         "layouts": survey.layouts,
+        "clusters": survey.clusters,
         "scores": survey.scores,
         "labels": labels,
         "thumbnails": survey.thumbnails.complete,
@@ -399,7 +440,7 @@ def status(args, progress: Progress) -> Outcome:
     lines = [
         f"{survey.name}: {len(survey):,} objects, {' '.join(('bands', *survey.bands)) if survey.bands else 'no pixels'}"
     ]
-    for key in ("representations", "layouts", "scores"):
+    for key in ("representations", "layouts", "clusters", "scores"):
         lines.append(f"{key:16} {', '.join(facts[key]) or 'none'}")
     for target, counts in labels.items():
         lines.append(
@@ -519,6 +560,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--preview", action="store_true", help="write the positions now and then as they grow")
     command.add_argument("--place", metavar="LAYOUT", help="place what has no position in this layout yet")
     command.add_argument("--source", type=Path, metavar="SURVEY", help="with --place: the survey that has the layout")
+
+    command = add(clusters)
+    command.add_argument("--method", default="hdbscan", help="hdbscan (dense regions) or kmeans (k parts) (hdbscan)")
+    command.add_argument("--layout", help="where to look; the newest, for hdbscan")
+    command.add_argument("--representation", help="where to look instead; the newest, for kmeans")
+    command.add_argument("--name", help="what to call the clustering (METHOD_SOURCE)")
+    command.add_argument(
+        "--min-size", type=_positive, help="hdbscan: objects in the smallest cluster (the root of all)"
+    )
+    command.add_argument(
+        "--min-samples", type=_positive, default=10, help="hdbscan: objects that make a place dense (10)"
+    )
+    command.add_argument(
+        "--choice", choices=["stable", "finest"], default="stable", help="hdbscan: which of its clusters (stable)"
+    )
+    command.add_argument("--k", type=_positive, help="kmeans: how many clusters (12, fewer in small surveys)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--list", action="store_true", help="list what there is")
+    command.add_argument(
+        "--rename", nargs=2, metavar=("CODE", "TEXT"), action=_Rename, help="name a cluster; '' undoes it"
+    )
+    command.add_argument("--delete", action="store_true", help="remove the clustering of --name")
 
     command = add(train)
     command.add_argument("--method", default="simmim", help="simmim, mae, byol, dino, vae or votes (simmim)")
@@ -654,6 +717,16 @@ class _Step(argparse.Action):
 
     def __call__(self, parser, namespace, values, option=None):
         namespace.steps = [*namespace.steps, (self.dest, values)]
+
+
+class _Rename(argparse.Action):
+    """A number and a text."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        code, text = values
+        if not code.isdigit():
+            parser.error(f"argument --rename: {code!r} is no cluster's number")
+        setattr(namespace, self.dest, (int(code), text))
 
 
 def _positive(text: str) -> int:
