@@ -13,12 +13,13 @@ from panel_material_ui.template.base import Meta
 from param.parameterized import discard_events
 
 from app.background import Background
+from app.beside import Beside
 from app.chrome import Chrome
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.map import MapView
 from app.sidebar import OWN, JobList, Rail
-from app.state import RESTORED, State
+from app.state import RESTORED, RESTORED_BESIDE, State
 from app.store import Store
 from app.stretching import StretchView
 from app.theme import page_style, palette
@@ -53,6 +54,7 @@ class Session:
         self.chrome = Chrome(margin=(0, 8), align="center", width=28, height=28)
         self.map = MapView(self.state, store)
         self.rail = Rail(self.state, store)
+        self.beside = Beside(self.state, store, self.rail.colours)
         self.gallery = GalleryView(self.state, store)
         self.inspector = InspectorView(self.state, store)
         self.stretching = StretchView(self.state, store)
@@ -84,8 +86,11 @@ class Session:
                 "border-left": "1px solid var(--line)",
             },
         )
+        maps = pn.Row(
+            self.map.panel(), self.beside.panel(), sizing_mode="stretch_both", margin=0, styles={"gap": "1px"}
+        )
         centre = pn.Column(
-            self.map.panel(),
+            maps,
             drawer,
             self.stretching.panel(),
             sizing_mode="stretch_both",
@@ -223,6 +228,7 @@ class Session:
         """A layout was made: show it to who asked for it, and where there was none."""
         names = self.store.layouts()
         self._layout.param.update(options=names, visible=bool(names))
+        self.beside.offer()
         if made and (self.rail.awaits_layout or not self.state.layout):
             self.rail.awaits_layout = False
             self.state.layout = self._layout.value = made
@@ -254,6 +260,7 @@ class Session:
         if pn.state.location is None:
             return
         pn.state.location.sync(self.state, RESTORED)
+        pn.state.location.sync(self.state.second, RESTORED_BESIDE)
         if self.state.layout not in self.store.layouts():
             self.state.layout = first_layout(self.store)
         if not -1 <= self.state.cursor < self.store.n:
@@ -292,7 +299,16 @@ class Session:
     def close(self, session_context) -> None:
         """Let go of everything: `pmui.Page` and HoloViews would keep it for ever (measured, 6.5 MB a session)."""
         self._unsubscribe()
-        for view in (self._work, self.map, self.rail, self.rail.export, self.gallery, self.inspector, self.training):
+        for view in (
+            self._work,
+            self.map,
+            self.beside,
+            self.rail,
+            self.rail.export,
+            self.gallery,
+            self.inspector,
+            self.training,
+        ):
             getattr(view, "close", lambda: None)()
         with discard_events(self.page):
             self.page.param.update(main=[], sidebar=[], contextbar=[], header=[])

@@ -16,6 +16,7 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 from bokeh.events import DoubleTap, MouseLeave, MouseMove, SelectionGeometry, Tap
+from param.parameterized import Watcher
 
 from app.background import Background
 from app.camera import Box, Camera
@@ -67,6 +68,7 @@ class MapView:
         self._members: Points | None = None
         self._columns: list = [None, None]
         self._colouring = Colouring(None, dark=state.dark)
+        self._watchers: list[tuple[Shown, Watcher]] = []
         self.frame: Frame | None = None
         self._stale = False
         self._drawing = Background(pn.state.curdoc)
@@ -113,6 +115,8 @@ class MapView:
 
     def close(self) -> None:
         """End what belongs to the session."""
+        for whose, watcher in self._watchers:
+            whose.param.unwatch(watcher)
         for layer in self.layers:
             layer.close()
         self._work.close()
@@ -132,9 +136,7 @@ class MapView:
 
     def _watch(self) -> None:
         shown = ((self._show_layout, ["layout"]), (self._recolour, ["colour"]), (self._offer_portraits, ["portraits"]))
-        for call, names in shown:
-            self.shown.param.watch(lambda *events, call=call: call(), names)
-        for call, names in (
+        shared = (
             (self._recolour, ["dark"]),
             (self._new_target, ["target"]),
             (self._new_labels, ["labels_version"]),
@@ -143,8 +145,10 @@ class MapView:
             (partial(self._mark_one, "cursor"), ["cursor"]),
             (partial(self._mark_one, "hovered"), ["hovered"]),
             (self._hint, ["tab"]),
-        ):
-            self.state.param.watch(lambda *events, call=call: call(), names)
+        )
+        for whose, wanted in ((self.shown, shown), (self.state, shared)):
+            for call, names in wanted:
+                self._watchers.append((whose, whose.param.watch(lambda *events, call=call: call(), names)))
 
     def _heard(self, message: dict) -> None:
         """A message of the overlay."""
@@ -159,6 +163,8 @@ class MapView:
             self.fit()
         elif kind == "portraits":
             self._portraits.turn()
+        elif kind == "two":
+            self.state.two = not self.state.two
         elif kind == "clear" or (kind == "escape" and not self.state.inspecting):
             self.state.param.update(selection=None, selection_how={})
         elif kind == "action":

@@ -5,6 +5,7 @@ const ICONS = {
   lasso: "M8 2.5c3.6 0 6.3 1.8 6.3 4.1S11.6 10.7 8 10.7 1.7 8.9 1.7 6.6 4.4 2.5 8 2.5M4.8 10.2c-1 .9-.9 2.3.2 2.3 1.3 0 1.4-1.3.6-2M4.9 12.4c0 1 .6 1.6 1.7 2",
   box: "M2.5 5.5v-3h3M10.5 2.5h3v3M13.5 10.5v3h-3M5.5 13.5h-3v-3M7 2.5h2M7 13.5h2M2.5 7v2M13.5 7v2",
   fit: "M6 2.5H2.5V6M10 2.5h3.5V6M13.5 10v3.5H10M2.5 10v3.5H6M6 6h4v4H6z",
+  two: "M2.5 3.5h5v9h-5zM8.5 3.5h5v9h-5z",
   clear: "M4 4l8 8M12 4l-8 8",
   portraits: "M2.5 2.5h4.5v4.5H2.5zM9 9h4.5v4.5H9zM11.2 3.2v2.6M9.9 4.5h2.6M4.7 10v2.6M3.4 11.3H6",
 }
@@ -64,6 +65,8 @@ export function render({model, view}) {
   for (const [name, title] of TOOLS) buttons[name] = button(name, title, () => { model.tool = name })
   bar.append(make("span", "gap"))
   button("fit", "Whole layout (F)", () => send({type: "fit"}))
+  button("two", model.figure === "skysieve-map" ? "A second map beside this one, or none (2)" : "Close this map (2)",
+    () => send({type: "two"}))
   const portraits = button("portraits", "", () => send({type: "portraits"}))
   const showPortraits = () => {
     const words = {auto: "Thumbnails where there is room (M)", on: "Thumbnails everywhere (M)", off: "No thumbnails (M)"}[model.portraits]
@@ -208,6 +211,7 @@ export function render({model, view}) {
     else if (key === "v") model.tool = "pan"
     else if (key === "f") send({type: "fit"})
     else if (key === "m" && model.portraits) send({type: "portraits"})
+    else if (key === "2") send({type: "two"})
     else if (event.key === "Escape") send({type: "escape"})
   }
   const release = () => {

@@ -167,8 +167,11 @@ class Rail:
 
     def offer(self) -> None:
         """List what the map can be coloured by."""
-        groups = {"Map": ["density"], **self.store.value_names()}
-        self._colour.param.update(groups=groups, options=[], value=self.state.colour)
+        self._colour.param.update(groups=self.colours(), options=[], value=self.state.colour)
+
+    def colours(self) -> dict[str, list[str]]:
+        """What a map can be coloured by, in groups."""
+        return {"Map": ["density"], **self.store.value_names()}
 
     def make_layout(self, method: str = "umap") -> None:
         """Start the layout's job, after the representation's if there is none yet."""

@@ -21,6 +21,7 @@ from app.codes import LABEL_NAMES, LabelCodes
 from app.columns import Columns, Values
 from app.jobs import Jobs
 from app.layouts import Layouts, Placed
+from app.preserved import Preserved
 from app.ranking import RANKED, Ranking, Rankings
 from app.runs import Runs
 from app.thumbs import Thumbs
@@ -44,6 +45,7 @@ class Store:
         self.jobs = Jobs(self.survey.path, on_change=partial(self.publish, "jobs"), on_done=self._job_done)
         self._layouts = Layouts(self.survey)
         self._columns = Columns(self.survey)
+        self._preserved = Preserved(self.survey)
         self._thumbs = Thumbs(self.survey)
         self._worker = Latest("skysieve-store")
 
@@ -59,7 +61,7 @@ class Store:
 
     def _job_done(self, command: str) -> None:
         """A command has ended: what it wrote may be new to us."""
-        for part in (self._layouts, self._columns, self.rankings):
+        for part in (self._layouts, self._columns, self._preserved, self.rankings):
             part.clear()
         self._thumbs.reopen()
         for kind in ("pictures", "scores"):
@@ -125,10 +127,11 @@ class Store:
     # -- values --------------------------------------------------------------------------------------------------------
 
     def value_names(self) -> dict[str, list[str]]:
-        """Names that `values` knows, in groups: 'Learner', 'Scores', 'Catalogue' (ids and free text left out)."""
+        """Names that `values` knows, in groups: 'Learner', 'Scores', 'Catalogue', … (ids and free text left out)."""
         groups = {
             "Learner": ["label", *RANKED],
             "Scores": self._columns.scores(),
+            "Neighbourhoods": self._preserved.names(),
             "Catalogue": self._columns.names(),
         }
         return {title: names for title, names in groups.items() if names}
@@ -148,6 +151,8 @@ class Store:
             ranking = self.ranking(target)
             found = np.full(self.n, np.nan) if ranking is None else getattr(ranking, name)
             return Values(name, "number", np.asarray(found, np.float32))
+        if name in self._preserved.names():
+            return self._preserved.values(name)
         if not self._columns.knows(name):
             known = ", ".join(n for names in self.value_names().values() for n in names)
             raise UserError(f"there is nothing called {name!r} to colour or sort by", f"choose one of: {known}")
