@@ -187,7 +187,7 @@ class Colouring:
         if rest:
             items.append(
                 {
-                    "name": "unlabelled" if name == "label" else "unknown",
+                    "name": "unlabelled" if name == "label" else self.values.missing,
                     "colour": theme(self.dark).unknown,
                     "count": rest,
                 }
@@ -200,7 +200,7 @@ class Colouring:
             return ""
         value = self.values.array[row]
         if self.kind == "category":
-            text = self.values.categories[value] if value >= 0 else "unknown"
+            text = self.values.categories[value] if value >= 0 else self.values.missing
         else:
             text = f"{value:.4g} {self.values.unit}".strip() if np.isfinite(value) else "unknown"
         return f"{TITLES.get(self.values.name, self.values.name)} {text}"

@@ -35,6 +35,8 @@ class Values:
     kind : 'number' | 'category'
     array : (N,) float32, or (N,) int8 codes into `categories`
         NaN, or -1, where unknown.
+    missing : str
+        What an object without a value is called.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Values:
     array: np.ndarray
     categories: tuple[str, ...] = ()
     unit: str = ""
+    missing: str = "unknown"
 
 
 class Columns:

@@ -37,9 +37,17 @@ RESTORED = {
     "combining": "mode",
     "outlined": "outlines",
     "portraits": "thumbnails",
+    "clusters": "clusters",
+    "names": "names",
 }
 #: The same of the second map.
-RESTORED_BESIDE = {"layout": "layout2", "colour": "colour2", "view": "view2", "portraits": "thumbnails2"}
+RESTORED_BESIDE = {
+    "layout": "layout2",
+    "colour": "colour2",
+    "view": "view2",
+    "portraits": "thumbnails2",
+    "names": "names2",
+}
 
 
 def person() -> str:
@@ -56,6 +64,7 @@ class Shown(param.Parameterized):
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
+    names = param.Boolean(True, doc="Whether the names of clusters are written on the map.")
     portraits: param.Selector = param.Selector(
         default="auto", objects=["auto", "on", "off"], doc="When thumbnails lie on the map; auto: where there is room."
     )
@@ -95,6 +104,8 @@ class State(Shown):
     page: param.Selector = param.Selector(default="", objects=list(PAGES), doc="Which page is open over the map.")
     inspecting = param.Boolean(False, doc="Whether the inspector's drawer is open.")
 
+    clusters = param.String("", doc="Name of the clustering in use; empty: the survey has none yet.")
+    clusters_version = param.Integer(0, doc="Rises when clusters were made or renamed, here or in another session.")
     labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")
     ranking_version = param.Integer(0, doc="Rises when a target was ranked anew.")
     notice = param.Tuple(("", ""), length=2, doc="('error' | 'info' | 'success', text) to show to the person.")

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from app.background import Latest
 from app.changes import Changes
+from app.clusterings import Clusterings
 from app.codes import LABEL_NAMES, LabelCodes
 from app.columns import Columns, Values
 from app.jobs import Jobs
@@ -27,6 +28,7 @@ from app.runs import Runs
 from app.thumbs import Thumbs
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
+from engine.maps.clusters import PREFIX
 from engine.maps.exemplars import Exemplars
 from engine.survey import Survey
 
@@ -45,6 +47,7 @@ class Store:
         self.jobs = Jobs(self.survey.path, on_change=partial(self.publish, "jobs"), on_done=self._job_done)
         self._layouts = Layouts(self.survey)
         self._columns = Columns(self.survey)
+        self.clusterings = Clusterings(self.survey)
         self._preserved = Preserved(self.survey)
         self._thumbs = Thumbs(self.survey)
         self._worker = Latest("skysieve-store")
@@ -61,13 +64,15 @@ class Store:
 
     def _job_done(self, command: str) -> None:
         """A command has ended: what it wrote may be new to us."""
-        for part in (self._layouts, self._columns, self._preserved, self.rankings):
+        for part in (self._layouts, self._columns, self._preserved, self.clusterings, self.rankings):
             part.clear()
         self._thumbs.reopen()
         for kind in ("pictures", "scores"):
             self.publish(kind)
         if command == "layout" and self.layouts():
             self.prepare(self.layouts()[0])
+        elif command == "clusters":
+            self.publish("clusters", next(iter(self.clusterings.names()), ""))
 
     # -- representations -----------------------------------------------------------------------------------------------
 
@@ -130,6 +135,7 @@ class Store:
         """Names that `values` knows, in groups: 'Learner', 'Scores', 'Catalogue', … (ids and free text left out)."""
         groups = {
             "Learner": ["label", *RANKED],
+            "Clusters": [PREFIX + name for name in self.clusterings.names()],
             "Scores": self._columns.scores(),
             "Neighbourhoods": self._preserved.names(),
             "Catalogue": self._columns.names(),
@@ -153,6 +159,8 @@ class Store:
             return Values(name, "number", np.asarray(found, np.float32))
         if name in self._preserved.names():
             return self._preserved.values(name)
+        if not self._columns.knows(name) and self.clusterings.knows(name):
+            return self.clusterings.values(name)
         if not self._columns.knows(name):
             known = ", ".join(n for names in self.value_names().values() for n in names)
             raise UserError(f"there is nothing called {name!r} to colour or sort by", f"choose one of: {known}")
