@@ -31,7 +31,7 @@ class Beside:
     def __init__(self, state: State, store: Store, colours: Callable[[], dict[str, list[str]]]):
         self.state, self.store, self._colours = state, store, colours
         self.map: MapView | None = None
-        self._place = pn.Row(sizing_mode="stretch_both", margin=0, visible=False, styles={"min-width": "0"})
+        self._place = pn.Row(sizing_mode="stretch_both", margin=0, visible=False, styles=_PLACE)
         self._layout = pmui.Select(label="Layout", **_FIELD)
         self._colour = pmui.Select(label="Colour by", searchable=True, **_FIELD)
         self._layout.link(state.second, value="layout", bidirectional=True)
@@ -81,14 +81,18 @@ def another(names: list[str], than: str) -> str:
     return next((name for name in names if name != than), than if than in names else "")
 
 
-_FIELD = {"size": "small", "width": 170, "margin": 0, "variant": "outlined"}
+_PLACE = {"min-width": "0", "border-left": "1px solid var(--line)"}
+_FIELD = {"size": "small", "width": 148, "margin": 0, "variant": "outlined"}
 _CORNER = {
     "position": "absolute",
-    "right": "12px",
-    "top": "12px",
+    "left": "12px",
+    "top": "56px",
     "z-index": "4",
     "gap": "8px",
-    "padding": "6px",
+    "flex-wrap": "wrap",
+    "max-width": "calc(100% - 24px)",
+    "box-sizing": "border-box",
+    "padding": "10px 6px 6px",
     "border-radius": "8px",
     "background": "color-mix(in srgb, var(--panel) 86%, transparent)",
     "border": "1px solid var(--line)",

@@ -16,6 +16,7 @@ KEYS = {
         "B": "box",
         "V": "pan",
         "F": "whole layout",
+        "2": "a second map beside the first, or none",
         "wheel": "zoom",
         "M": "thumbnails: where there is room, everywhere, none",
         "click": "look at the nearest object",

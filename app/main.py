@@ -30,8 +30,8 @@ from engine.search import selections
 
 log = logging.getLogger(__name__)
 
-#: Pixels: the rail, the gallery at first, and the window below which the rail starts folded.
-RAIL, GALLERY, NARROW = 248, 432, 1080
+#: Pixels: the rail, the gallery at first, the window below which the rail starts folded, and that which has room for two maps.
+RAIL, GALLERY, NARROW, ROOMY = 248, 432, 1080, 1500
 
 
 class Session:
@@ -175,6 +175,7 @@ class Session:
         self.state.param.watch(lambda event: self.chrome.say(*event.new), "notice")
         self.chrome.param.watch(self._fit_window, "window_width")
         self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
+        self.state.param.watch(lambda event: self._make_room(), "two")
         self.state.param.watch(lambda event: self._keep_selection(), "selection")
         self.state.param.watch(lambda event: self._rank(), "target")
         self._rank()
@@ -191,6 +192,11 @@ class Session:
         if folded:
             shares["sidebar_open"] = event.new >= NARROW
         pn.state.execute(partial(self._share, **shares), schedule=True)
+
+    def _make_room(self) -> None:
+        """Two maps in a small window need the place of the rail."""
+        if self.state.two and self.chrome.window_width < ROOMY:
+            self._share(sidebar_open=False)
 
     def _share(self, **shares) -> None:
         self.page.param.update(**shares)
