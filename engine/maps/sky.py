@@ -105,7 +105,7 @@ class Sky:
         """
         ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
         known = _known(ra, dec)
-        turn = np.radians(np.where(known, (ra - self.ra + 180) % 360 - 180, 0))
+        turn = np.radians((np.where(known, ra, self.ra) - self.ra + 180) % 360 - 180)
         height = np.radians(np.where(known, dec, 0))
         xy = _aitoff(turn, height) if self.projection == "aitoff" else _tangent(turn, height, np.radians(self.dec))
         xy[~known] = np.nan
@@ -150,7 +150,7 @@ def _aitoff(turn: np.ndarray, height: np.ndarray) -> np.ndarray:
 def _of_aitoff(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turn from the centre and height, rad, of x (to the left) and y."""
     square = 1 - (x / 4) ** 2 - (y / 2) ** 2
-    z = np.sqrt(np.where(square >= 0.5, square, np.nan))
+    z = np.sqrt(np.where(square >= 0.5 - 1e-9, square, np.nan))
     return 2 * np.arctan2(x * z / 2, 2 * z**2 - 1), np.arcsin(np.clip(y * z, -1, 1))
 
 
