@@ -61,12 +61,11 @@ class MapView:
         self._camera = Camera()
         self._canvas = Canvas(pn.state.curdoc, figure)
         self._marks = Marks(self._canvas.change)
-        self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay)
+        self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay, self._work)
         self._pointer.layers = self.layers
         self._placed: Placed | None = None
         self._base: Points | None = None
         self._members: Points | None = None
-        self._columns: list = [None, None]
         self._colouring = Colouring(None, dark=state.dark)
         self._watchers: list[tuple[Shown, Watcher]] = []
         self.frame: Frame | None = None
@@ -197,9 +196,7 @@ class MapView:
         if self._base is None or view is None or size is None:
             return
         self._stale = False
-        scene = Scene(
-            self._base, self._members, (self._columns[0], self._columns[1]), self._colouring, self.state.target
-        )
+        scene = Scene(self._base, self._members, self._colouring, self.state.target)
         self._drawing.run("frame", partial(scene.draw, view, size), self._show, self._failed)
 
     def _show(self, frame: Frame) -> None:
@@ -249,7 +246,6 @@ class MapView:
         moved = self._placed is not None and self._placed.name != placed.name
         self._placed = self._pointer.placed = placed
         self._base = Points(placed.index)
-        self._columns[0] = self._colouring.column(self._base)
         self.overlay.status = {}
         for layer in self.layers:
             layer.place(placed)
@@ -276,7 +272,6 @@ class MapView:
 
     def _set_colouring(self, colouring: Colouring) -> None:
         self._colouring = self._pointer.colouring = colouring
-        self._columns = [p and colouring.column(p) for p in (self._base, self._members)]
         self._mark_all()
         self._redraw()
 
@@ -315,7 +310,6 @@ class MapView:
         if self._placed is None:
             return
         self._members = None if rows is None else Points.of_rows(self._placed.index, rows)
-        self._columns[1] = self._members and self._colouring.column(self._members)
         outline = how.get("polygon") if rows is not None and how.get("layout") == self._placed.name else None
         self._marks.outline(outline)
         self._redraw()

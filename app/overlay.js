@@ -136,7 +136,6 @@ export function render({model, view}) {
   let pointer = null
   let asked = 0
   let timer = null
-  let address = ""
   const place = () => {
     if (!pointer) return
     const width = root.clientWidth, height = root.clientHeight, w = card.offsetWidth, h = card.offsetHeight
@@ -151,11 +150,9 @@ export function render({model, view}) {
     words.replaceChildren(make("b", "", shown.id))
     if (shown.label) words.append(make("span", `label ${shown.label}`, shown.label))
     if (shown.value) words.append(make("span", "", shown.value))
-    if (address) URL.revokeObjectURL(address)
-    const bytes = new Uint8Array(model.picture)
-    address = bytes.length ? URL.createObjectURL(new Blob([bytes], {type: "image/jpeg"})) : ""
-    image.hidden = !address
-    if (address) image.src = address
+    image.hidden = !shown.pictured
+    if (shown.picture) image.src = shown.picture
+    else image.removeAttribute("src") // never that of the object before
     place()
   }
   const ask = () => {

@@ -24,8 +24,7 @@ class Overlay(JSComponent):
     figure: param.Selector = param.Selector(default=FIGURES[0], objects=list(FIGURES), doc="The figure below.")
     tool: param.Selector = param.Selector(default="pan", objects=list(TOOLS))
     legend = param.Dict({}, doc="See `app.colouring.Colouring.legend`.")
-    card = param.Dict({}, doc="row, id, label, value, name of the object under the pointer; empty: none.")
-    picture = param.Bytes(b"", doc="Its thumbnail, JPEG.")
+    card = param.Dict({}, doc="What is under the pointer, see `app.pointer.Pointer`; empty: nothing.")
     status = param.Dict(
         {}, doc="title, text, action, progress (0-1 or null): shown in the middle; empty: the map shows."
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 
+from app.background import Background
 from app.camera import Box, Camera
 from app.codes import LABEL_NAMES
 from app.colouring import Colouring
@@ -25,8 +27,8 @@ REACH = 12
 class Pointer:
     """The pointer of one session over one of its maps. The map says what it shows: `placed`, `layers`, `colouring`."""
 
-    def __init__(self, state: State, shown: Shown, store: Store, camera: Camera, overlay: Overlay):
-        self._state, self._shown, self._store = state, shown, store
+    def __init__(self, state: State, shown: Shown, store: Store, camera: Camera, overlay: Overlay, work: Background):
+        self._state, self._shown, self._store, self._work = state, shown, store, work
         self._camera, self._overlay = camera, overlay
         self.layers: Sequence[Layer] = ()
         self.placed: Placed | None = None
@@ -97,5 +99,22 @@ class Pointer:
             "id": self._store.ids([row])[0],
             "value": self.colouring.words(row),
             "label": LABEL_NAMES[code] if code else "",
+            "pictured": bool(self._store.survey.bands),
         }
-        self._overlay.param.update(picture=self._store.thumbnails([row])[0], card=card)
+        self._overlay.card = card
+        if card["pictured"]:
+            self._draw(row, card)
+
+    def _draw(self, row: int, card: dict) -> None:
+        """Add the picture to the card, as the session draws it now; a pixel file that is gone leaves it out."""
+        stretch = self._state.stretch
+
+        def done(picture: bytes) -> None:
+            if self._state.hovered == row and picture:
+                address = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+                self._overlay.card = {**card, "picture": address}
+
+        def failed(error: UserError) -> None:
+            self._overlay.card = {**card, "pictured": False}
+
+        self._work.run("hover", lambda: self._store.pictures([row], stretch)[0], done, failed)

@@ -118,13 +118,13 @@ class Portraits {
 
   // Where a picture lies: over its object, inside its cell.
   target(item, camera) {
-    const { lower, side: across, largest, share } = this.header;
+    const { lower, side: across, largest, share, space } = this.header;
     const cell = (across / (camera.x1 - camera.x0)) * camera.width;
     const side = Math.min(share * cell, largest);
     const left = camera.x(lower[0] + across * item.column), bottom = camera.y(lower[1] + across * item.line);
     const inside = (at, low, high) => Math.max(low, Math.min(at, Math.max(high, low)));
-    return { left: inside(camera.x(item.x) - side / 2, left, left + cell - side),
-      top: inside(camera.y(item.y) - side / 2, bottom - cell, bottom - side), side };
+    return { left: inside(camera.x(item.x) - side / 2, left + space, left + cell - space - side),
+      top: inside(camera.y(item.y) - side / 2, bottom - cell + space, bottom - space - side), side };
   }
 
   // The same on its way from where it was: the way is kept relative to the object, so that it goes on under a moving map.

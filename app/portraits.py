@@ -1,6 +1,6 @@
 """Thumbnails on the map: the most typical galaxy of every cell of the screen, where the objects are.
 
-Cells are those of the layout's exemplars (`engine.maps.exemplars`) at the level at which they are 72 to 144 pixels wide, so
+Cells are those of the layout's exemplars (`engine.maps.exemplars`) at the level at which they are 60 to 120 pixels wide, so
 that a thumbnail stays while one zooms in. Each lies over its object, moved no further than keeps it inside its cell.
 They are chosen when the map rests, in the thread; the browser gets the places first, then the pictures it has not yet,
 a few at a time and those in the middle first, and moves them by itself while the map is dragged and zoomed.
@@ -29,9 +29,9 @@ from engine.maps.exemplars import Exemplars
 from engine.maps.tiles import TileIndex
 
 #: Pixels: the smallest cell of the screen, and the largest side of a thumbnail (that of the stored ones).
-CELL, LARGEST = 72, 96
-#: Side of a thumbnail, as a share of its cell.
-SHARE = 0.9
+CELL, LARGEST = 60, 96
+#: Side of a thumbnail, as a share of its cell, and the space it keeps from the cell's edge, pixels.
+SHARE, SPACE = 0.9, 1.5
 #: Thumbnails on a map, at most: cells are larger on a large screen.
 MOST = 240
 #: Objects an occupied cell up to which they appear by themselves, and above which they go again.
@@ -78,7 +78,7 @@ class Gathered:
         at = (self.xy - corner) * unit
         low = (self.lower + self.side * self.cells - corner) * unit
         high = low + self.side * unit
-        low, high = np.minimum(low, high), np.maximum(low, high)
+        low, high = np.minimum(low, high) + SPACE, np.maximum(low, high) - SPACE
         side = min(SHARE * self.side * unit[0], LARGEST)
         corners = np.clip(at - side / 2, low, np.maximum(high - side, low))
         return np.column_stack([corners, np.full(len(self.rows), side)])
@@ -279,6 +279,7 @@ class Portraits(Layer):
                 "side": gathered.side,
                 "largest": LARGEST,
                 "share": SHARE,
+                "space": SPACE,
                 **self._marks(rows),
             }
         self.frame = pack(header)

@@ -1,5 +1,6 @@
 """The map without a browser: views, colours, selection by lasso, hover, marks."""
 
+from base64 import b64encode
 from types import SimpleNamespace
 
 import numpy as np
@@ -131,7 +132,8 @@ def test_hover_finds_the_nearest_object_within_reach(view):
     distance = np.nansum((placed.xy - [x, y]) ** 2, axis=1)
     assert distance[view.state.hovered] == 0
     assert view.overlay.card["id"] == view.store.ids([view.state.hovered])[0]
-    assert view.overlay.picture.startswith(b"\xff\xd8")
+    picture = b64encode(view.store.thumbnails([view.state.hovered])[0]).decode()
+    assert view.overlay.card["picture"] == f"data:image/jpeg;base64,{picture}"
     view._heard({"type": "leave"})
     assert view.state.hovered == -1 and view.overlay.card == {}
     view._heard({"type": "hover", "x": x + 1e6, "y": y})
