@@ -1,5 +1,6 @@
 """Estimates: more objects never cost less, what is known is not paid twice, and the words are plain."""
 
+import itertools
 import json
 import re
 
@@ -19,7 +20,7 @@ SIZES = [10, 1000, 5000, 9000, 11_000, 100_000, 190_000, 500_000]
 @pytest.mark.parametrize("method", METHODS)
 def test_rise_with_the_number_of_objects(method):
     found = [estimate(n, 64, method, sample=0) for n in SIZES]
-    for few, many in zip(found, found[1:]):
+    for few, many in itertools.pairwise(found):
         assert many.bytes >= few.bytes
         # umap takes 500 epochs up to 10,000 objects and 200 above
         assert many.seconds >= few.seconds or (method in ("umap", "densmap"))
