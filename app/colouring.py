@@ -9,17 +9,24 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from app import shade
 from app.columns import Values
 from app.ranking import RANKED
-from app.raster import LAYERS, Points, View, aggregate, disc_radius, spread
+from app.raster import Points, View, disc_radius, spread
 from app.theme import category_colours, density_scale, theme, value_scale
-from engine.maps.tiles import TileIndex
+from engine.maps import aggregate
+from engine.maps.census import Census
+from engine.maps.tiles import TileIndex, frozen
 from engine.search import region
 
+#: Colours of categories, and one more for unknown.
+LAYERS = 21
+#: Scales by kind, the one that suits it first.
+SCALES = {"density": shade.SCALES, "number": shade.SCALES[::-1], "category": ("mixed", "top")}
 #: What people call the learner's numbers.
 TITLES = {"density": "density", "mean": "predicted mean", "sd": "uncertainty (sd)", "acquisition": "acquisition"}
 #: Radius added to members of a selection and to labelled objects, pixels, so that few among many are seen.
@@ -39,7 +46,7 @@ class Picture:
     rgba : (H, W, 4) uint8
         First row lowest y.
     counts : (1,) or (LAYERS,) int64
-        Objects drawn, by category where there are some, inside the margin that was asked for.
+        Objects in the view, without the margin that was asked for, by category where there are some.
     """
 
     rgba: np.ndarray
@@ -49,17 +56,26 @@ class Picture:
 class Colouring:
     """Colours of a map.
 
+    What it needs of a layout (values in the order of its tiles, counts by category) is made when that is first drawn, and
+    kept: draw in one thread.
+
     Parameters
     ----------
     values : Values or None
         None colours by density.
     dark : bool
         Theme.
+    scale : str
+        'equalised', 'log' or 'linear' for densities and numbers, 'mixed' or 'top' for categories; anything else: what
+        suits the kind.
     """
 
-    def __init__(self, values: Values | None, *, dark: bool):
+    def __init__(self, values: Values | None, *, dark: bool, scale: str = ""):
         self.values = values
         self.dark = dark
+        self.scale = scale if scale in SCALES[self.kind] else SCALES[self.kind][0]
+        self._ordered: WeakKeyDictionary[TileIndex, np.ndarray] = WeakKeyDictionary()
+        self._census: WeakKeyDictionary[Points, Census] = WeakKeyDictionary()
 
     @property
     def kind(self) -> str:
@@ -67,7 +83,7 @@ class Colouring:
         return "density" if self.values is None else self.values.kind
 
     @cached_property
-    def scale(self) -> np.ndarray:
+    def palette(self) -> np.ndarray:
         """Colours from low to high, (L, 3) uint8."""
         if self.values is None:
             return density_scale(self.dark)
@@ -83,75 +99,88 @@ class Colouring:
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Values at the ends of the scale."""
-        return shade.value_range(self._given.array)
+        return shade.value_range(self._given.array, self.scale)
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        return shade.value_table(self.palette, self._given.array, self.scale)
 
     @cached_property
     def colours(self) -> np.ndarray:
-        """Colour of each category code, the unknown one last, (LAYERS, 3) float32."""
-        table = np.full((LAYERS, 3), shade.rgb(theme(self.dark).unknown), np.float32)
+        """Colour of each category code, the unknown one last, (LAYERS, 3) uint8."""
+        table = np.full((LAYERS, 3), shade.rgb(theme(self.dark).unknown), np.uint8)
         for code, colour in enumerate(category_colours(self._given.categories, self.dark)):
             table[code] = shade.rgb(colour)
         return table
 
-    def column(self, points: Points) -> np.ndarray | None:
-        """What `draw` needs of the values, in the order of the points: keep it as long as the points stay."""
-        if self.values is None:
-            return None
-        column = points.column(self.values.array)
-        return np.where(column < 0, LAYERS - 1, column).astype(np.int8) if self.kind == "category" else column
+    def ordered(self, index: TileIndex) -> np.ndarray:
+        """The values in the order of a layout's tiles: numbers with NaN, or codes with `LAYERS` − 1, where unknown."""
+        found = self._ordered.get(index)
+        if found is None:
+            found = index.ordered(self._given.array)
+            if self.kind == "category":
+                found = np.where(found < 0, LAYERS - 1, found).astype(np.uint8)
+            elif not np.isfinite(found).all():
+                found = np.where(np.isfinite(found), found, np.float32(np.nan))
+            self._ordered[index] = found = frozen(found)
+        return found
+
+    def census(self, points: Points) -> Census:
+        """Who counts these points, by category where there are some."""
+        found = self._census.get(points)
+        if found is None:
+            codes = self.ordered(points.index) if self.kind == "category" else None
+            self._census[points] = found = Census(points, codes, kinds=1 if codes is None else LAYERS)
+        return found
+
+    # -- drawing ------------------------------------------------------------------------------------------------------
 
     def draw(
-        self,
-        points: Points,
-        column: np.ndarray | None,
-        view: View,
-        *,
-        margin: tuple[int, int] = (0, 0),
-        radius: float | None = None,
+        self, points: Points, view: View, *, margin: tuple[int, int] = (0, 0), radius: float | None = None
     ) -> Picture:
         """Draw points.
 
         Parameters
         ----------
-        column
-            From `column`, for these points.
         margin : columns, rows
             Pixels on every side that are drawn but not counted.
         radius : float, optional
             Of a point, in pixels; by how many are in view if not given.
         """
-        aside, above = margin
-        inner = (slice(above, view.height - above), slice(aside, view.width - aside))
-        if self.kind == "density":
-            sums = aggregate(points, view)[:, :, None]
-            counts = sums[inner].sum(axis=(0, 1), dtype=np.int64)
-        elif self.kind == "number":
-            sums = aggregate(points, view, numbers=column)
-            counts = sums[inner][:, :, 0].sum(dtype=np.float64, keepdims=True).astype(np.int64).ravel()
-        else:
-            layers = aggregate(points, view, codes=column)
-            counts = layers[inner].sum(axis=(0, 1), dtype=np.int64)
-            sums = shade.mix_categories(layers, self.colours)
+        inner = view.padded(-margin[0], -margin[1])
+        counts = self.census(points).within(inner.box)
+        visible = int(counts.sum())
         if radius is None:
-            radius = disc_radius(int(counts.sum()), view.width - 2 * aside, view.height - 2 * above)
-        drawn = spread(sums, radius)
-        if self.kind == "density":
-            reach = density_reach(int(counts.sum()), view.width, view.height)
-            local = shade.smooth(sums[:, :, 0], reach)
-            return Picture(shade.shade_count(drawn[:, :, 0], local, self.scale, LONELY), counts)
-        return Picture(self._shaded(drawn), counts)
+            radius = disc_radius(visible, inner.width, inner.height)
+        painters = {"density": self._density, "number": self._number, "category": self._category}
+        return Picture(painters[self.kind](points, view, radius, visible), counts)
 
-    def _shaded(self, sums: np.ndarray) -> np.ndarray:
-        if self.kind == "number":
-            weight, total, known = (np.ascontiguousarray(sums[:, :, c]) for c in range(3))
-            grey = np.array(shade.rgb(theme(self.dark).unknown), np.uint8)
-            return shade.shade_value(weight, total, known, self.scale, *self.limits, grey, shade.FLOOR)
+    def _density(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
+        count = aggregate.counts(points, view)
+        local = shade.smooth(count, density_reach(visible, view.width, view.height))
+        coverage = spread(count, [count], radius)[0] if radius > 0.5 else count.astype(np.float32)
+        return shade.shade_count(coverage, local, self.palette, LONELY, scale=self.scale)
+
+    def _number(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
+        sums = aggregate.sums(points, view, self.ordered(points.index))
+        weight, mean = shade.means(*(spread(sums[0], sums, radius) if radius > 0.5 else sums))
+        grey = np.array(shade.rgb(theme(self.dark).unknown), np.uint8)
+        return shade.shade_value(weight, mean, self._table, self.limits, grey, shade.FLOOR)
+
+    def _category(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
+        codes = self.ordered(points.index)
+        if self.scale == "top":
+            sums = shade.mixed(*aggregate.commonest(points, view, codes, LAYERS), self.colours)
+        else:
+            sums = aggregate.mixtures(points, view, codes, self.colours)
+        if radius > 0.5:
+            sums = np.moveaxis(spread(sums[..., 0], [sums[..., c] for c in range(4)], radius), 0, -1)
         return shade.shade_category(sums, shade.FLOOR)
 
     def legend(self, counts: np.ndarray, target: str) -> dict:
         """What the overlay shows: title, counts in view, and the scale or the categories with theirs."""
         if self.values is None:
-            stops = [f"rgb({','.join(map(str, c))})" for c in self.scale[30::45]]
+            stops = [f"rgb({','.join(map(str, c))})" for c in self.palette[30::45]]
             return {
                 "kind": "scale",
                 "title": "density",
@@ -166,7 +195,7 @@ class Colouring:
             title = f"{title} · {target}"
         if self.kind == "number":
             known = bool(np.isfinite(self.values.array[:: max(1, len(self.values.array) // 100_000)]).any())
-            stops = [f"rgb({','.join(map(str, c))})" for c in self.scale[:: max(1, len(self.scale) // 8)]]
+            stops = [f"rgb({','.join(map(str, c))})" for c in self.palette[:: max(1, len(self.palette) // 8)]]
             lo, hi = self.limits
             unit = f" {self.values.unit}" if self.values.unit else ""
             low, high = (f"{lo:.3g}{unit}", f"{hi:.3g}{unit}") if known else ("no value yet", "")
@@ -236,7 +265,8 @@ def warm() -> None:
             Values("k", "category", np.zeros(10, np.int8), ("a",)),
         ):
             colouring = Colouring(values, dark=True)
-            picture = colouring.draw(points, colouring.column(points), view, radius=2)
+            for radius in (0.5, 2):
+                picture = colouring.draw(points, view, radius=radius)
         with_selection(picture, picture)
         _warm.set()
 

@@ -47,13 +47,10 @@ class Scene:
     ----------
     points, members : Points
         All that is placed, and those that are selected (None: no selection).
-    columns : (all, members)
-        Their values, as `app.colouring.Colouring.column` gives them.
     """
 
     points: Points
     members: Points | None
-    columns: tuple[np.ndarray | None, np.ndarray | None]
     colouring: Colouring
     target: str
 
@@ -62,11 +59,11 @@ class Scene:
         inner = View(*view, *size)
         wide = inner.grown(MARGIN)
         margin = (wide.width - inner.width) // 2, (wide.height - inner.height) // 2
-        base = self.colouring.draw(self.points, self.columns[0], wide, margin=margin)
+        base = self.colouring.draw(self.points, wide, margin=margin)
         rgba = base.rgba
         if self.members is not None:
             radius = disc_radius(int(base.counts.sum()), inner.width, inner.height) + LIFT
-            members = self.colouring.draw(self.members, self.columns[1], wide, margin=margin, radius=radius)
+            members = self.colouring.draw(self.members, wide, margin=margin, radius=radius)
             rgba = with_selection(base, members)
         legend = self.colouring.legend(base.counts, self.target)
         return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, legend)

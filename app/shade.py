@@ -1,18 +1,20 @@
 """From sums a pixel to colours: three shaders, written for numba because datashader's own cost more than the
 aggregation.
 
-Each takes float32 sums on the grid of the screen (weight = how many objects fell on the pixel, soft at a point's
-edge) and gives RGBA as uint8. All are one pass over H×W pixels: 1-8 ms for 1000×800.
+Each takes what fell on every pixel of the screen (weight = how many objects, soft at a point's edge) and gives RGBA as
+uint8, a word a pixel. The weight is sorted into `BINS` steps of its square root, and all that depends on it is a table
+of as many entries; a value goes through a table in the same way. Cost: 1-2 ns a pixel that holds something.
 
 count
-    colour = LUT(F(n)), n the objects around the pixel and F its cumulative distribution in view: every shade covers as many
-    pixels as any other, so that faint structure and dense cores both show.
+    colour = LUT(S(n)), n the objects around the pixel and S a scale from 0 to 1: *equalised*, the cumulative
+    distribution of n in view, so that every shade covers as many pixels as any other and faint structure and dense cores
+    both show; *log*; or *linear*.
 value
-    colour = LUT((v − lo) / (hi − lo)), v the mean of the pixel's objects; pixels without a known value are grey.
+    colour = table(v), v the mean of the pixel's objects; pixels without a known value are grey.
 category
     colour = mean of the categories' colours, weighted by their counts.
 
-In the last two the opacity rises with F(weight), from `FLOOR` up.
+In the last two the opacity rises with the equalised weight, from `FLOOR` up.
 """
 
 import numpy as np
@@ -20,33 +22,29 @@ from numba import njit
 
 #: Opacity of the sparsest pixel: a lone object must still be seen.
 FLOOR = 0.55
-#: Bins of the distribution of weights.
+#: Steps of the square root of the weight.
 BINS = 2048
+#: Pixels whose distribution is taken: of more, only some lines.
+SAMPLED = 300_000
 #: Share of the opacity and colour that is left of objects outside the selection.
 DIMMED = 0.28
+#: Scales of a density or a number.
+SCALES = ("equalised", "log", "linear")
+#: Ratio of the densest to the sparsest shade of a logarithmic density.
+DECADES = 1000.0
+#: Values below this share of their range are one step of a value's table.
+LEAST = 2.0**-16
+#: Bits of a float32 that number the table's steps: every halving of the range has 2¹¹ of them.
+_SHIFT = np.uint32(12)
+_FIRST = np.float32(LEAST).view(np.uint32) >> _SHIFT
+#: Entries of a value's table.
+STEPS = int((np.float32(1).view(np.uint32) >> _SHIFT) - _FIRST) + 1
+# where opacity and colours lie in the word of a pixel, on this machine
+_OPACITY = np.array([0, 0, 0, 1], np.uint8).view(np.uint32)[0]
+_COLOUR = np.array([255, 255, 255, 0], np.uint8).view(np.uint32)[0]
 
 
-@njit(cache=True, nogil=True)
-def _equalised(weight, peak):
-    """Cumulative share of the pixels above zero, by weight in BINS steps of a square-root scale; (BINS,) in 0-1."""
-    counts = np.zeros(BINS, np.float64)
-    scale = (BINS - 1) / np.sqrt(peak) if peak > 0 else 0.0
-    for value in weight.flat:
-        if value > 0:
-            counts[int(np.sqrt(value) * scale)] += 1
-    total = counts.sum()
-    if total == 0:
-        return counts
-    rank = np.cumsum(counts)
-    first = rank[np.argmax(counts > 0)]
-    span = total - first
-    if span <= 0:
-        return np.ones(BINS)
-    return (rank - first) / span
-
-
-@njit(cache=True, nogil=True)
-def shade_count(coverage, local, lut, floor):
+def shade_count(coverage, local, lut, floor, *, scale="equalised"):
     """Colour pixels by how many objects are around them.
 
     Parameters
@@ -58,75 +56,29 @@ def shade_count(coverage, local, lut, floor):
     lut : (L, 3) uint8
     floor : float
         Position on the scale of the loneliest object, 0-1.
+    scale : one of `SCALES`
 
     Returns
     -------
     (H, W, 4) uint8
     """
-    height, width = coverage.shape
-    out = np.zeros((height, width, 4), np.uint8)
-    weight = np.where(coverage > 0, local, 0).astype(np.float32)
-    peak = weight.max()
-    if peak <= 0:
-        return out
-    rank = _equalised(weight, peak)
-    scale = (BINS - 1) / np.sqrt(peak)
-    last = len(lut) - 1
-    for i in range(height):
-        for j in range(width):
-            if coverage[i, j] > 0:
-                share = rank[int(np.sqrt(max(weight[i, j], np.float32(0))) * scale)]
-                colour = lut[int((floor + (1 - floor) * share) * last)]
-                out[i, j, 0], out[i, j, 1], out[i, j, 2] = colour[0], colour[1], colour[2]
-                out[i, j, 3] = np.uint8(255 * min(1.0, coverage[i, j]))
-    return out
+    bins, number, peak = _sorted(coverage, local)
+    share = _equalised(number) if scale == "equalised" else _along(number, peak, scale)
+    colours = words(lut[((floor + (1 - floor) * share) * (len(lut) - 1)).astype(np.int64)])
+    return _paint_table(coverage, bins, colours).view(np.uint8).reshape(*coverage.shape, 4)
 
 
-@njit(cache=True, nogil=True)
-def smooth(counts, reach):
-    """Count the objects around each pixel: two running means of 2·reach + 1 pixels along each axis, (H, W) float32.
-
-    Cost is that of four passes, whatever the reach; beyond the edge there is nothing.
-    """
-    height, width = counts.shape
-    now = counts.astype(np.float32)
-    if reach < 1:
-        return now
-    share = np.float32(1.0 / (2 * reach + 1))
-    for _ in range(2):
-        for i in range(height):
-            line = now[i].copy()
-            total = line[:reach].sum()
-            for j in range(width):
-                if j + reach < width:
-                    total += line[j + reach]
-                if j - reach - 1 >= 0:
-                    total -= line[j - reach - 1]
-                now[i, j] = max(total, np.float32(0)) * share
-        column = np.zeros(width, np.float32)
-        lines = now.copy()
-        for i in range(min(reach, height)):
-            column += lines[i]
-        for i in range(height):
-            if i + reach < height:
-                column += lines[i + reach]
-            if i - reach - 1 >= 0:
-                column -= lines[i - reach - 1]
-            now[i] = np.maximum(column, np.float32(0)) * share
-    return now
-
-
-@njit(cache=True, nogil=True)
-def shade_value(weight, total, known, lut, lo, hi, grey, floor):
+def shade_value(weight, mean, table, limits, grey, floor):
     """Colour pixels by the mean value of their objects.
 
     Parameters
     ----------
-    weight, total, known : (H, W) float32
-        Objects, sum of the values that are known, number of those.
-    lut : (L, 3) uint8
-    lo, hi : float
-        Values at the ends of the scale.
+    weight, mean : (H, W) float32
+        Objects, and the mean of the values that are known (NaN: none is).
+    table : (STEPS,) uint32
+        From `value_table`.
+    limits : (lo, hi)
+        Values at the table's ends.
     grey : (3,) uint8
         Colour of pixels where no value is known.
     floor : float
@@ -136,53 +88,21 @@ def shade_value(weight, total, known, lut, lo, hi, grey, floor):
     -------
     (H, W, 4) uint8
     """
-    height, width = weight.shape
-    out = np.zeros((height, width, 4), np.uint8)
-    peak = weight.max()
-    if peak <= 0:
-        return out
-    rank = _equalised(weight, peak)
-    ranks = (BINS - 1) / np.sqrt(peak)
-    last = len(lut) - 1
-    scale = last / (hi - lo) if hi > lo else 0.0
-    for i in range(height):
-        for j in range(width):
-            w = weight[i, j]
-            if w > 0:
-                colour = grey
-                if known[i, j] > 0:
-                    step = (total[i, j] / known[i, j] - lo) * scale
-                    colour = lut[int(min(max(step, 0.0), last))]
-                out[i, j, 0], out[i, j, 1], out[i, j, 2] = colour[0], colour[1], colour[2]
-                opacity = floor + (1 - floor) * rank[int(np.sqrt(w) * ranks)]
-                out[i, j, 3] = np.uint8(255 * min(1.0, w) * opacity)
-    return out
+    bins, number, _ = _sorted(weight, weight)
+    opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
+    lo, hi = limits
+    rescale = np.float32(1 / (hi - lo) if hi > lo else 0.0)
+    painted = _paint_values(weight, mean, bins, opacity, table, np.float32(lo), rescale, words(grey[None])[0])
+    return painted.view(np.uint8).reshape(*weight.shape, 4)
 
 
-@njit(cache=True, nogil=True)
-def mix_categories(counts, colours):
-    """Fold counts by category into a weight and a colour sum: (H, W, K) → (H, W, 4) float32, weight first."""
-    height, width, layers = counts.shape
-    out = np.zeros((height, width, 4), np.float32)
-    for i in range(height):
-        for j in range(width):
-            for k in range(layers):
-                n = counts[i, j, k]
-                if n > 0:
-                    out[i, j, 0] += n
-                    for c in range(3):
-                        out[i, j, c + 1] += n * colours[k, c]
-    return out
-
-
-@njit(cache=True, nogil=True)
 def shade_category(sums, floor):
     """Colour pixels by the categories in them.
 
     Parameters
     ----------
-    sums : (H, W, 4) float32
-        Weight, then the sums of red, green and blue (0-255), as `mix_categories` gives them.
+    sums : (H, W, 4) uint32 or float32
+        Weight, then the sums of red, green and blue (0-255).
     floor : float
         Opacity of the sparsest pixel.
 
@@ -190,55 +110,114 @@ def shade_category(sums, floor):
     -------
     (H, W, 4) uint8
     """
-    height, width = sums.shape[:2]
-    out = np.zeros((height, width, 4), np.uint8)
-    weight = sums[:, :, 0]
-    peak = weight.max()
-    if peak <= 0:
-        return out
-    rank = _equalised(weight, peak)
-    ranks = (BINS - 1) / np.sqrt(peak)
-    for i in range(height):
-        for j in range(width):
-            w = weight[i, j]
-            if w > 0:
-                for c in range(3):
-                    out[i, j, c] = np.uint8(min(255.0, sums[i, j, c + 1] / w + 0.5))
-                opacity = floor + (1 - floor) * rank[int(np.sqrt(w) * ranks)]
-                out[i, j, 3] = np.uint8(255 * min(1.0, w) * opacity)
-    return out
+    weight = np.ascontiguousarray(sums[..., 0], np.float32)
+    bins, number, _ = _sorted(weight, weight)
+    opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
+    return _paint_mixtures(sums, bins, opacity).view(np.uint8).reshape(*weight.shape, 4)
 
 
-@njit(cache=True, nogil=True)
 def over(front, back, dimmed):
     """Lay one picture over another, the one behind dimmed: members of a selection over the rest. (H, W, 4) uint8 each."""
-    out = np.empty_like(front)
-    height, width = front.shape[:2]
-    for i in range(height):
-        for j in range(width):
-            a = front[i, j, 3] / 255.0
-            b = back[i, j, 3] / 255.0 * dimmed * (1 - a)
-            total = a + b
-            for c in range(3):
-                mixed = (front[i, j, c] * a + back[i, j, c] * b) / total if total > 0 else 0.0
-                out[i, j, c] = np.uint8(mixed + 0.5)
-            out[i, j, 3] = np.uint8(255 * total + 0.5)
-    return out
+    return _over(front, back, np.float32(dimmed))
 
 
-def value_range(values: np.ndarray) -> tuple[float, float]:
+# -- scales -----------------------------------------------------------------------------------------------------------
+
+
+def value_range(values: np.ndarray, scale: str = "linear") -> tuple[float, float]:
     """Ends of a colour scale: the 2nd and 98th percentile of what is known, from at most 10⁵ values.
 
-    Fixed for a column, so that the scale does not move with the view. (0, 1) when nothing is known.
+    Fixed for a column, so that the scale does not move with the view. (0, 1) when nothing is known. A logarithmic scale
+    looks at what is above zero only, where there is such.
     """
-    sample = values[:: max(1, len(values) // 100_000)]
-    sample = sample[np.isfinite(sample)]
+    sample = _sample(values)
+    if scale == "log" and (sample > 0).any():
+        sample = sample[sample > 0]
     if sample.size == 0:
         return 0.0, 1.0
     lo, hi = (float(v) for v in np.percentile(sample, [2, 98]))
     if not hi > lo:
         lo, hi = float(sample.min()), float(sample.max())
     return (lo, hi) if hi > lo else (lo - 0.5, lo + 0.5)
+
+
+def position(at: np.ndarray, values: np.ndarray, scale: str) -> np.ndarray:
+    """Where values lie on the scale of a column, 0-1.
+
+    Parameters
+    ----------
+    at : (n,) float
+    values : (N,) float32
+        The column.
+    scale : one of `SCALES`
+    """
+    lo, hi = value_range(values, scale)
+    if scale != "equalised":
+        return _stretched(at, scale, lo, hi)
+    sample = np.sort(_sample(values))
+    if sample.size == 0:
+        return np.zeros(np.shape(at))
+    # the middle of equal values, so that a column of a few numbers spreads over the scale
+    below, upto = (np.searchsorted(sample, np.concatenate([[lo, hi], at]), side) for side in ("left", "right"))
+    first, last, *rank = (below + upto) / 2
+    return np.clip((np.array(rank) - first) / (last - first), 0, 1) if last > first else np.ones(np.shape(at))
+
+
+def inverse(share: float, values: np.ndarray, scale: str) -> float:
+    """The value at a place on the scale of a column, for its legend."""
+    lo, hi = value_range(values, scale)
+    if scale == "equalised":
+        sample = _sample(values)
+        sample = sample[(sample >= lo) & (sample <= hi)]
+        return float(np.quantile(sample, share)) if sample.size else lo + share * (hi - lo)
+    return float(lo ** (1 - share) * hi**share) if scale == "log" and lo > 0 else lo + share * (hi - lo)
+
+
+def value_table(lut: np.ndarray, values: np.ndarray, scale: str = "linear") -> np.ndarray:
+    """Colour of every step between the ends of a column's scale, (STEPS,) uint32: what `shade_value` looks up.
+
+    Parameters
+    ----------
+    lut : (L, 3) uint8
+    values : (N,) float32
+        The column.
+    scale : one of `SCALES`
+    """
+    lo, hi = value_range(values, scale)
+    share = ((np.arange(STEPS, dtype=np.uint32) + _FIRST) << _SHIFT).view(np.float32).astype(np.float64)
+    at = lo + share * (hi - lo)
+    return words(lut[(position(at, values, scale) * (len(lut) - 1)).astype(np.int64)])
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    sample = values[:: max(1, len(values) // 100_000)]
+    return sample[np.isfinite(sample)]
+
+
+def _stretched(at: np.ndarray, scale: str, lo: float, hi: float) -> np.ndarray:
+    """Place between two ends, 0-1; logarithmic where they are above zero."""
+    if scale == "log" and lo > 0:
+        at, lo, hi = np.log(np.maximum(at, lo)), float(np.log(lo)), float(np.log(hi))
+    return np.clip((at - lo) / (hi - lo), 0, 1) if hi > lo else np.ones(np.shape(at))
+
+
+def _along(number: np.ndarray, peak: float, scale: str) -> np.ndarray:
+    """Place of every bin between the least weight there is (zero on a linear scale) and the peak, (BINS,) in 0-1."""
+    if peak <= 0:
+        return np.zeros(BINS)
+    weight = (np.arange(BINS, dtype=np.float64) / (BINS - 1)) ** 2 * peak
+    least = max(weight[np.flatnonzero(number)[0]], peak / DECADES)
+    return _stretched(weight, scale, 0.0 if scale == "linear" else least, peak)
+
+
+def _equalised(number: np.ndarray) -> np.ndarray:
+    """Cumulative share of the pixels above zero, by weight, (BINS,) in 0-1."""
+    rank = np.cumsum(number, dtype=np.float64)
+    if rank[-1] == 0:
+        return rank
+    first = number[np.flatnonzero(number)[0]]
+    span = rank[-1] - first
+    return np.clip((rank - first) / span, 0, 1) if span > 0 else np.ones(BINS)
 
 
 def ramp(anchors: list[str], steps: int = 256) -> np.ndarray:
@@ -253,3 +232,196 @@ def rgb(colour: str) -> tuple[int, int, int]:
     """'#rrggbb' as three numbers 0-255."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return red, green, blue
+
+
+def words(colours: np.ndarray) -> np.ndarray:
+    """Colours (L, 3) uint8 as pixels without opacity, (L,) uint32."""
+    padded = np.zeros((len(colours), 4), np.uint8)
+    padded[:, :3] = colours
+    return padded.view(np.uint32).ravel()
+
+
+# -- the kernels ------------------------------------------------------------------------------------------------------
+
+
+def _sorted(shown, weight):
+    """Bin of each pixel's weight, the number of shown pixels of each bin (of some lines, if there are many), the peak."""
+    step = max(1, weight.size // SAMPLED)
+    return _bins(shown, weight, step)
+
+
+@njit(cache=True, nogil=True)
+def _bins(shown, weight, step):
+    height, width = weight.shape
+    peak = np.float32(0)
+    for i in range(height):
+        line, see = weight[i], shown[i]
+        for j in range(width):
+            w = line[j] if see[j] > 0 else np.float32(0)
+            peak = w if w > peak else peak
+    bins = np.zeros((height, width), np.uint16)
+    number = np.zeros(BINS, np.int64)
+    if peak <= 0:
+        return bins, number, peak
+    scale, last = np.float32(BINS - 1) / np.sqrt(peak), np.float32(BINS - 1)
+    for i in range(height):
+        line, own = weight[i], bins[i]
+        for j in range(width):
+            own[j] = np.uint16(np.int32(min(np.sqrt(max(line[j], np.float32(0))) * scale, last)))
+    for i in range(0, height, step):
+        see, own = shown[i], bins[i]
+        for j in range(width):
+            if see[j] > 0:
+                number[own[j]] += 1
+    if number.sum() == 0:  # the few that are shown are on other lines
+        number[BINS - 1] = 1
+    return bins, number, peak
+
+
+@njit(cache=True, nogil=True)
+def _paint_table(coverage, bins, colours):
+    height, width = coverage.shape
+    out = np.zeros((height, width), np.uint32)
+    for i in range(height):
+        cover, own, line = coverage[i], bins[i], out[i]
+        for j in range(width):
+            if cover[j] > 0:
+                opacity = np.uint32(np.int32(np.float32(255) * min(cover[j], np.float32(1))))
+                line[j] = colours[own[j]] | opacity * _OPACITY
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _paint_values(weight, mean, bins, opacity, table, lo, rescale, grey):
+    height, width = weight.shape
+    out = np.zeros((height, width), np.uint32)
+    least, one = np.float32(LEAST), np.float32(1)
+    for i in range(height):
+        many, own, values, line = weight[i], bins[i], mean[i], out[i]
+        for j in range(width):
+            if many[j] > 0:
+                v = values[j]
+                colour = grey
+                if v == v:
+                    share = np.float32(min(max((v - lo) * rescale, least), one))
+                    colour = table[(np.float32(share).view(np.uint32) >> _SHIFT) - _FIRST]
+                dense = np.uint32(np.int32(opacity[own[j]] * min(many[j], one)))
+                line[j] = colour | dense * _OPACITY
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _paint_mixtures(sums, bins, opacity):
+    height, width = sums.shape[:2]
+    out = np.zeros((height, width, 4), np.uint8)
+    for i in range(height):
+        for j in range(width):
+            w = np.float32(sums[i, j, 0])
+            if w > 0:
+                share = np.float32(1) / w
+                for c in range(3):
+                    out[i, j, c] = np.uint8(
+                        min(np.float32(255), np.float32(sums[i, j, c + 1]) * share + np.float32(0.5))
+                    )
+                out[i, j, 3] = np.uint8(opacity[bins[i, j]] * min(w, np.float32(1)))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def means(count, total, known):
+    """Weight and mean of every pixel from its sums, two (H, W) float32; the mean is NaN where nothing is known."""
+    height, width = count.shape
+    weight, mean = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    for i in range(height):
+        for j in range(width):
+            weight[i, j] = np.float32(count[i, j])
+            k = np.float32(known[i, j])
+            mean[i, j] = np.float32(total[i, j]) / k if k > 0 else np.float32(np.nan)
+    return weight, mean
+
+
+@njit(cache=True, nogil=True)
+def mixed(count, top, colours):
+    """Sums as of a mixture, of pixels that have one category each: count and that many of its colour, (H, W, 4) uint32."""
+    height, width = count.shape
+    out = np.zeros((height, width, 4), np.uint32)
+    for i in range(height):
+        for j in range(width):
+            if count[i, j] > 0:
+                out[i, j, 0] = count[i, j]
+                for c in range(3):
+                    out[i, j, c + 1] = count[i, j] * colours[top[i, j], c]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def smooth(counts, reach):
+    """Count the objects around each pixel: two running means of 2·reach + 1 pixels along each axis, (H, W) float32.
+
+    In integers, so that nothing drifts (a count past what they can hold is cut; no scale shows such a difference). Cost
+    is that of four passes, whatever the reach; beyond the edge there is nothing.
+    """
+    height, width = counts.shape
+    if reach < 1:
+        return counts.astype(np.float32)
+    window = 2 * reach + 1
+    most = np.uint32(2**32 // window**4)
+    now = np.empty((height, width), np.uint32)
+    padded = np.zeros(width + 2 * reach + 1, np.uint32)
+    for i in range(height):
+        for j in range(width):
+            padded[reach + 1 + j] = min(np.uint32(counts[i, j]), most)
+        for _ in range(2):
+            total = np.uint32(0)
+            for j in range(reach):
+                total += padded[reach + 1 + j] if j < width else np.uint32(0)
+            for j in range(width):
+                total += padded[j + window] - padded[j]
+                now[i, j] = total
+            padded[reach + 1 : reach + 1 + width] = now[i]
+    share = np.float32(1.0 / window**4)
+    for _turn in range(2):
+        _smooth_columns(now, reach)
+    return now * share
+
+
+@njit(cache=True, nogil=True)
+def _smooth_columns(now, reach):
+    """Running sums of 2·reach + 1 pixels along the columns, in place."""
+    height, width = now.shape
+    ring = np.zeros((reach + 1, width), np.uint32)  # lines that the sum still holds but the picture no longer
+    total = np.zeros(width, np.uint32)
+    for i in range(min(reach, height)):
+        total += now[i]
+    for i in range(height):
+        gone = ring[i % (reach + 1)]
+        if i + reach < height:
+            coming = now[i + reach]
+            for j in range(width):
+                total[j] += coming[j]
+        for j in range(width):
+            total[j] -= gone[j]
+            gone[j] = now[i, j]
+            now[i, j] = total[j]
+
+
+@njit(cache=True, nogil=True)
+def _over(front, back, dimmed):
+    out = np.zeros_like(front)
+    height, width = front.shape[:2]
+    for i in range(height):
+        for j in range(width):
+            top, below = front[i, j, 3], back[i, j, 3]
+            if top == 255:
+                for c in range(4):
+                    out[i, j, c] = front[i, j, c]
+            elif top or below:
+                a = np.float32(top) * np.float32(1 / 255)
+                b = np.float32(below) * np.float32(1 / 255) * dimmed * (1 - a)
+                total = a + b
+                share = np.float32(1) / total
+                for c in range(3):
+                    mixed = (front[i, j, c] * a + back[i, j, c] * b) * share
+                    out[i, j, c] = np.uint8(mixed + np.float32(0.5))
+                out[i, j, 3] = np.uint8(255 * total + np.float32(0.5))
+    return out
