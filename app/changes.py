@@ -17,7 +17,8 @@ class Changes:
     """Subscriptions of the sessions that share a survey.
 
     Kinds of change: 'labels' and 'ranking' (detail: target), 'layouts' (detail: name of one that can be drawn now),
-    'pictures', 'scores', 'clusters' (detail: the newest clustering, or the one that was renamed), 'jobs', 'representation' (detail: name of the one in use now), 'problem' (detail: the text).
+    'pictures', 'scores', 'clusters' (detail: the newest clustering, or the one renamed), 'jobs', 'representation'
+    (detail: name of the one in use now), 'problem' (detail: the text).
     """
 
     def __init__(self) -> None:

@@ -18,6 +18,7 @@ KEYS = {
         "F": "whole layout",
         "2": "a second map beside the first, or none",
         "wheel": "zoom",
+        "K": "names of clusters; a click selects, a double click renames, a right click has more",
         "M": "thumbnails: where there is room, everywhere, none",
         "click": "look at the nearest object",
         "double click": "what is like it",

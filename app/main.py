@@ -203,7 +203,7 @@ class Session:
 
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""
-        self.rail.heard(kind)
+        self.rail.heard(kind, detail)
         self.training.heard(kind)
         if kind == "representation":
             self.state.notice = ("info", f"Search and suggestions go by ‘{detail}’ now")

@@ -6,7 +6,7 @@ const ICONS = {
   box: "M2.5 5.5v-3h3M10.5 2.5h3v3M13.5 10.5v3h-3M5.5 13.5h-3v-3M7 2.5h2M7 13.5h2M2.5 7v2M13.5 7v2",
   fit: "M6 2.5H2.5V6M10 2.5h3.5V6M13.5 10v3.5H10M2.5 10v3.5H6M6 6h4v4H6z",
   two: "M2.5 3.5h5v9h-5zM8.5 3.5h5v9h-5z",
-  clear: "M4 4l8 8M12 4l-8 8",
+  names: "M2.5 4.5h11M2.5 4.5v2M13.5 4.5v2M8 4.5v8M6.2 12.5h3.6",
   portraits: "M2.5 2.5h4.5v4.5H2.5zM9 9h4.5v4.5H9zM11.2 3.2v2.6M9.9 4.5h2.6M4.7 10v2.6M3.4 11.3H6",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
@@ -67,6 +67,12 @@ export function render({model, view}) {
   button("fit", "Whole layout (F)", () => send({type: "fit"}))
   button("two", model.figure === "skysieve-map" ? "A second map beside this one, or none (2)" : "Close this map (2)",
     () => send({type: "two"}))
+  const names = button("names", "", () => send({type: "names"}))
+  const showNames = () => {
+    names.title = model.names ? "Hide the names of clusters (K)" : "Write the names of clusters (K)"
+    names.setAttribute("aria-label", "Names of clusters")
+    names.setAttribute("aria-pressed", String(model.names))
+  }
   const portraits = button("portraits", "", () => send({type: "portraits"}))
   const showPortraits = () => {
     const words = {auto: "Thumbnails where there is room (M)", on: "Thumbnails everywhere (M)", off: "No thumbnails (M)"}[model.portraits]
@@ -76,9 +82,6 @@ export function render({model, view}) {
     portraits.setAttribute("aria-pressed", String(model.portraits === "on"))
     portraits.dataset.mode = model.portraits
   }
-  const chip = make("button", "chip")
-  chip.title = "Clear the selection (Esc)"
-  chip.onclick = () => send({type: "clear"})
   // The figure's tool changes here, at once: by way of the server, a drag right after a key would go to the tool before.
   // Never under a drag, whose tool must see its end.
   let pressed = false
@@ -92,10 +95,6 @@ export function render({model, view}) {
   const showTool = () => {
     useTool()
     for (const [name, b] of Object.entries(buttons)) b.setAttribute("aria-pressed", String(name === model.tool))
-  }
-  const showChip = () => {
-    chip.hidden = !current("selected")
-    chip.replaceChildren(document.createTextNode(current("selected")), icon("clear"))
   }
 
   // -- legend
@@ -207,6 +206,7 @@ export function render({model, view}) {
     else if (key === "b") model.tool = model.tool === "box" ? "pan" : "box"
     else if (key === "v") model.tool = "pan"
     else if (key === "f") send({type: "fit"})
+    else if (key === "k") send({type: "names"})
     else if (key === "m" && model.portraits) send({type: "portraits"})
     else if (key === "2") send({type: "two"})
     else if (event.key === "Escape") send({type: "escape"})
@@ -240,15 +240,15 @@ export function render({model, view}) {
   model.on("card", showCard)
   changed("status", showStatus)
   model.on("portraits", showPortraits)
-  changed("selected", showChip)
+  model.on("names", showNames)
   model.on("msg:custom", (event) => {
     missed = event.data ?? event
-    showLegend(); showStatus(); showChip()
+    showLegend(); showStatus()
   })
   setTimeout(() => send({type: "ready"}), SETTLED)
-  showPortraits(); showTool(); showLegend(); showStatus(); showChip()
+  showNames(); showPortraits(); showTool(); showLegend(); showStatus()
   const top = make("div", "top")
-  top.append(bar, chip)
+  top.append(bar)
   root.append(top, legend, status, card)
   return root
 }

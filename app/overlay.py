@@ -28,8 +28,8 @@ class Overlay(JSComponent):
     status = param.Dict(
         {}, doc="title, text, action, progress (0-1 or null): shown in the middle; empty: the map shows."
     )
+    names = param.Boolean(False, doc="Whether the names of clusters are written on the map.")
     portraits = param.String("", doc="When thumbnails lie on the map: 'auto', 'on', 'off'; empty: there are none.")
-    selected = param.String("", doc="How many are selected, in words; empty: nothing is.")
 
     _esm = HERE / "overlay.js"
     _stylesheets = [str(HERE / "overlay.css")]  # noqa: RUF012 (Panel reads a list)
@@ -43,7 +43,7 @@ class Overlay(JSComponent):
 
     def show_again(self) -> None:
         """Send what changed while the page was being built, and may have been missed."""
-        self._send_msg({name: getattr(self, name) for name in ("legend", "status", "selected")})
+        self._send_msg({name: getattr(self, name) for name in ("legend", "status")})
 
 
 def pointer_script(figure: str) -> CustomJS:

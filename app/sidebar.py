@@ -11,6 +11,7 @@ import param
 from panel.custom import JSComponent
 
 from app.background import Background
+from app.clustering import ClusterView
 from app.exporting import ExportDialog
 from app.frames import styles
 from app.jobs import Job
@@ -84,6 +85,7 @@ class Rail:
         self._saved = ""
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
+        self.clusters = ClusterView(state, store)
         self._colour = pmui.Select(
             label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0)
         )
@@ -147,6 +149,7 @@ class Rail:
             self._query,
             self._name,
             self._kept,
+            self.clusters.panel(),
             _head("Make a layout"),
             makers,
             _head("Representations"),
@@ -164,6 +167,7 @@ class Rail:
     def close(self) -> None:
         """End what belongs to the session."""
         self._work.close()
+        self.clusters.close()
 
     def offer(self) -> None:
         """List what the map can be coloured by."""
@@ -274,11 +278,12 @@ class Rail:
             lambda error: setattr(self.state, "notice", ("error", str(error))),
         )
 
-    def heard(self, kind: str) -> None:
+    def heard(self, kind: str, detail: str = "") -> None:
         """React to a change in the store."""
+        self.clusters.heard(kind, detail)
         if kind == "jobs":
             self.jobs.update()
-        elif kind == "scores":
+        elif kind in ("scores", "clusters"):
             self.offer()
         elif kind == "selections":
             self._show_kept()
