@@ -27,13 +27,15 @@ class Census:
         Category of each point of the index, in tile order, below `kinds`; one category if not given.
     kinds : int
         K.
+    step : int
+        Points between two places whose counts are kept.
     """
 
-    def __init__(self, points: Points, codes: np.ndarray | None = None, *, kinds: int = 1):
-        self.points, self.codes, self.kinds = points, codes, kinds
+    def __init__(self, points: Points, codes: np.ndarray | None = None, *, kinds: int = 1, step: int = STEP):
+        self.points, self.codes, self.kinds, self._step = points, codes, kinds, step
         if codes is not None:
-            self._ranks = np.zeros((len(points) // STEP + 1, kinds), np.uint32)
-            _rank(codes, points.positions, len(points), self._ranks)
+            self._ranks = np.zeros((len(points) // step + 1, kinds), np.uint32)
+            _rank(codes, points.positions, len(points), step, self._ranks)
 
     def within(self, box: tuple[float, float, float, float]) -> np.ndarray:
         """Objects in a box (x0, x1, y0, y1), its border included, by category, (K,) int64."""
@@ -42,7 +44,7 @@ class Census:
         if self.codes is None:
             found[0] = (within[:, 1] - within[:, 0]).sum()
         else:
-            _add_runs(self.codes, positions, within, self._ranks, found)
+            _add_runs(self.codes, positions, within, self._step, self._ranks, found)
         _add_inside(index.x, index.y, positions, border, box, self.codes, found)
         return found
 
@@ -53,31 +55,31 @@ def _code(codes, positions, i):
 
 
 @njit(cache=True, nogil=True)
-def _rank(codes, positions, count, ranks):
-    """Fill in how many of each code are among the first k · STEP points."""
+def _rank(codes, positions, count, step, ranks):
+    """Fill in how many of each code are among the first k · step points."""
     now = np.zeros(ranks.shape[1], np.uint32)
     for i in range(count):
-        if i % STEP == 0:
-            ranks[i // STEP] = now
+        if i % step == 0:
+            ranks[i // step] = now
         now[_code(codes, positions, i)] += np.uint32(1)
-    if count % STEP == 0:
-        ranks[count // STEP] = now
+    if count % step == 0:
+        ranks[count // step] = now
 
 
 @njit(cache=True, nogil=True)
-def _add_runs(codes, positions, ranges, ranks, found):
+def _add_runs(codes, positions, ranges, step, ranks, found):
     """Add the points of whole ranges."""
     for r in range(len(ranges)):
         begin, end = ranges[r, 0], ranges[r, 1]
-        low, high = -(-begin // STEP), end // STEP
+        low, high = -(-begin // step), end // step
         if low < high:
             for kind in range(len(found)):
                 found[kind] += np.int64(ranks[high, kind]) - np.int64(ranks[low, kind])
         else:
-            low = high = -(-end // STEP)  # none of the places lies in between: the run is counted as one end
-        for i in range(begin, min(low * STEP, end)):
+            low = high = -(-end // step)  # none of the places lies in between: the run is counted as one end
+        for i in range(begin, min(low * step, end)):
             found[_code(codes, positions, i)] += 1
-        for i in range(high * STEP, end):
+        for i in range(high * step, end):
             found[_code(codes, positions, i)] += 1
 
 
