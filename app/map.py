@@ -21,10 +21,12 @@ from param.parameterized import Watcher
 from app.background import Background
 from app.camera import Box, Camera
 from app.canvas import Canvas
+from app.clustering import turn_names
 from app.colouring import Colouring, is_warm, warm
 from app.layer import Layer
 from app.layouts import Placed
 from app.marks import HINTED, MARKED, Marks
+from app.names import Names
 from app.overlay import FIGURES, Overlay, pointer_script
 from app.pointer import Pointer
 from app.portraits import Portraits
@@ -57,6 +59,7 @@ class MapView:
         self.overlay = Overlay(self._heard, figure=figure, sizing_mode="stretch_both")
         self._portraits = Portraits(state, store, self.shown, figure=figure)
         self.layers: list[Layer] = [self._portraits]
+        self.layers.append(Names(state, store, self.shown, figure=figure))
         self._work = Background(pn.state.curdoc)
         self._camera = Camera()
         self._canvas = Canvas(pn.state.curdoc, figure)
@@ -74,6 +77,7 @@ class MapView:
         self._viewfinder = Viewfinder(self.look, figure=figure)
         self._watch()
         self._offer_portraits()
+        self._offer_names()
         self._show_layout()
 
     def panel(self) -> pn.viewable.Viewable:
@@ -134,7 +138,12 @@ class MapView:
             figure.js_on_event(event, pointer_script(self.overlay.figure))
 
     def _watch(self) -> None:
-        shown = ((self._show_layout, ["layout"]), (self._recolour, ["colour"]), (self._offer_portraits, ["portraits"]))
+        shown = (
+            (self._show_layout, ["layout"]),
+            (self._recolour, ["colour"]),
+            (self._offer_portraits, ["portraits"]),
+            (self._offer_names, ["names"]),
+        )
         shared = (
             (self._recolour, ["dark"]),
             (self._new_target, ["target"]),
@@ -162,6 +171,8 @@ class MapView:
             self.fit()
         elif kind == "portraits":
             self._portraits.turn()
+        elif kind == "names":
+            turn_names(self.state)
         elif kind == "two":
             self.state.two = not self.state.two
         elif kind == "clear" or (kind == "escape" and not self.state.inspecting):
@@ -298,6 +309,9 @@ class MapView:
         self._hint()
         if self.shown.colour in RANKED:
             self._recolour()
+
+    def _offer_names(self) -> None:
+        self.overlay.names = self.shown.names
 
     def _offer_portraits(self) -> None:
         self.overlay.portraits = self.shown.portraits if self._portraits.offered else ""
