@@ -35,7 +35,7 @@ SHARE, SPACE = 0.9, 1.5
 #: Thumbnails on a map, at most: cells are larger on a large screen.
 MOST = 240
 #: Objects an occupied cell up to which they appear by themselves, and above which they go again.
-FEW, TOO_MANY = 3.0, 4.5
+FEW, TOO_MANY = 10.0, 14.0
 #: Seconds that the map has to rest, and the stretch.
 REST = 0.08
 #: Pictures sent at once; those the browser is trusted to keep.
