@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from tests.bench.boxes import boxes
+from tests.bench.browser import wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
@@ -250,4 +251,5 @@ ALL = (
     embedding_pass,
     embedding_cuda,
     two_point,
+    wheel,
 )
