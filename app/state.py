@@ -62,6 +62,7 @@ class Shown(param.Parameterized):
     """What one map shows."""
 
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
+    growing = param.Parameter(None, doc="A layout that is still being made, shown in its place (`app.growing.Grown`).")
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     names = param.Boolean(True, doc="Whether the names of clusters are written on the map.")

@@ -196,7 +196,9 @@ class Graticule:
     labels: list[Label]
 
 
-def graticule(sky: Sky, view: tuple[float, float, float, float], *, lines: int = 6, hours: bool = True) -> Graticule:
+def graticule(
+    sky: Sky, view: tuple[float, float, float, float], *, lines: int = 6, hours: bool = True, margin: float = 0.0
+) -> Graticule:
     """Lines for a part of the plane, with labels at its edges.
 
     Parameters
@@ -208,13 +210,16 @@ def graticule(sky: Sky, view: tuple[float, float, float, float], *, lines: int =
         Lines of each kind to aim at; no more than about twice as many come.
     hours : bool
         Right ascension in hours, minutes and seconds; else in degrees.
+    margin : float
+        How far the lines go beyond the view on every side, as a share of its size; labels stay inside.
     """
     seen = _seen(sky, view)
     if seen is None:
         return Graticule([], [])
-    middle, reach, low, high = seen
-    tall, all_around = high - low, reach >= 180
-    dec_step, ra_step = _step(DEC_STEPS, tall / lines), _step(RA_STEPS, min(2 * reach, 360) / lines)
+    dec_step, ra_step = _step(DEC_STEPS, (seen[3] - seen[2]) / lines), _step(RA_STEPS, 2 * seen[1] / lines)
+    dx, dy = margin * (view[2] - view[0]), margin * (view[3] - view[1])
+    middle, reach, low, high = _seen(sky, (view[0] - dx, view[1] - dy, view[2] + dx, view[3] + dy)) or seen
+    all_around = reach >= 180
     found, labels = [], []
     heights = np.clip(np.linspace(low - dec_step, high + dec_step, POINTS), -90, 90)
     turns = np.linspace(middle - min(reach * 1.2, 180), middle + min(reach * 1.2, 180), POINTS)
