@@ -11,6 +11,7 @@ from collections.abc import Callable
 import panel as pn
 import panel_material_ui as pmui
 
+from app.kept import Kept
 from app.map import MapView
 from app.overlay import FIGURES
 from app.state import State
@@ -26,10 +27,12 @@ class Beside:
     store : Store
     colours : callable
         ``colours()`` gives what a map can be coloured by: groups of names.
+    kept : Kept
+        The session's kept selections, shared by its maps.
     """
 
-    def __init__(self, state: State, store: Store, colours: Callable[[], dict[str, list[str]]]):
-        self.state, self.store, self._colours = state, store, colours
+    def __init__(self, state: State, store: Store, colours: Callable[[], dict[str, list[str]]], kept: Kept):
+        self.state, self.store, self._colours, self._kept = state, store, colours, kept
         self.map: MapView | None = None
         self._place = pn.Row(sizing_mode="stretch_both", margin=0, visible=False, styles=_PLACE)
         self._layout = pmui.Select(label="Layout", **_FIELD)
@@ -67,7 +70,7 @@ class Beside:
         names = self.store.layouts()
         if self.state.second.layout not in names:
             self.state.second.layout = another(names, self.state.layout)
-        self.map = MapView(self.state, self.store, self.state.second, figure=FIGURES[1])
+        self.map = MapView(self.state, self.store, self.state.second, figure=FIGURES[1], kept=self._kept)
         self.offer()
         choice = pn.Row(self._layout, self._colour, margin=0, css_classes=["beside-choice"], styles=_CORNER)
         whole = pn.Column(

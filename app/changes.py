@@ -18,7 +18,8 @@ class Changes:
 
     Kinds of change: 'labels' and 'ranking' (detail: target), 'layouts' (detail: name of one that can be drawn now),
     'pictures', 'scores', 'clusters' (detail: the newest clustering, or the one renamed), 'jobs', 'representation'
-    (detail: name of the one in use now), 'problem' (detail: the text).
+    (detail: name of the one in use now), 'selections' (detail: the name of one that was changed), 'done' (detail: a command
+    that has ended), 'problem' (detail: the text).
     """
 
     def __init__(self) -> None:

@@ -488,6 +488,7 @@ class Gallery {
       return;
     }
     if (event.key === "Enter" && this.inspecting) return; // the inspector's: as large as the window
+    if (event.key === "Enter" && document.documentElement.dataset.skysieve === "editing") return; // the outline's
     const once = label !== undefined || event.key === "z";
     if (!once && !this.moves[event.key]) return;
     this.consume(event);

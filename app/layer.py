@@ -31,6 +31,9 @@ class Layer(Component):
     def look(self, view: Box, size: tuple[int, int]) -> None:
         """The map shows a part of the layout, in a window of so many pixels; quick: the frame waits for it."""
 
+    def counted(self, seen: int, selected: int) -> None:
+        """A frame is drawn: so many objects are in view, and so many of the selection's members."""
+
     def at(self, x: float, y: float) -> int:
         """Row of the object that the layer shows at a position of the layout, or −1: it comes before what lies below."""
         return -1

@@ -12,13 +12,15 @@ from panel.util import edit_readonly
 from panel_material_ui.template.base import Meta
 from param.parameterized import discard_events
 
-from app.background import Background
 from app.beside import Beside
 from app.chrome import Chrome
 from app.gallery import GalleryView
 from app.inspector import InspectorView
 from app.map import MapView
-from app.sidebar import OWN, JobList, Rail
+from app.kept import Kept
+from app.lasting import Lasting
+from app.selecting import Selecting
+from app.sidebar import JobList, Rail
 from app.state import RESTORED, RESTORED_BESIDE, State
 from app.store import Store
 from app.stretching import StretchView
@@ -26,7 +28,6 @@ from app.theme import page_style, palette
 from app.training import TrainingView
 from app.wording import in_words
 from engine.errors import UserError
-from engine.search import selections
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +50,14 @@ class Session:
         self.others = others
         own = store.stretch
         self.state = State(target=first_target(store), layout=first_layout(store), stretch=own, own_stretch=own)
-        self._work = Background(pn.state.curdoc)
+        self.selecting = Selecting(self.state, store)
+        self.lasting = Lasting(self.state, store, self.selecting)
         self._restore()
+        self.kept = Kept(self.state, store, self.selecting)
         self.chrome = Chrome(margin=(0, 8), align="center", width=28, height=28)
-        self.map = MapView(self.state, store)
-        self.rail = Rail(self.state, store)
-        self.beside = Beside(self.state, store, self.rail.colours)
+        self.map = MapView(self.state, store, kept=self.kept)
+        self.rail = Rail(self.state, store, self.kept)
+        self.beside = Beside(self.state, store, self.rail.colours, self.kept)
         self.gallery = GalleryView(self.state, store)
         self.inspector = InspectorView(self.state, store)
         self.stretching = StretchView(self.state, store)
@@ -176,7 +179,6 @@ class Session:
         self.chrome.param.watch(self._fit_window, "window_width")
         self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
         self.state.param.watch(lambda event: self._make_room(), "two")
-        self.state.param.watch(lambda event: self._keep_selection(), "selection")
         self.state.param.watch(lambda event: self._rank(), "target")
         self._rank()
 
@@ -216,6 +218,10 @@ class Session:
         elif kind == "pictures":
             self._new_own_stretch()
         elif kind == "problem":
+        elif kind == "done":
+            self.selecting.heard(detail)
+        elif kind == "selections":
+            self.kept.refresh()
             self.state.notice = ("error", detail)
         elif kind == "jobs":
             self.running.update()
@@ -275,38 +281,15 @@ class Session:
             self.state.stretch.require_bands(self.store.survey.bands)
         except UserError:
             self.state.stretch = self.state.own_stretch
-        if self.state.kept:
-            self._work.run(
-                "recall",
-                lambda: selections.load(self.store.survey, self.state.kept),
-                self._recalled,
-                lambda error: setattr(self.state, "kept", ""),
-            )
-
-    def _recalled(self, kept) -> None:
-        with pn.io.hold():
-            tab = self.state.tab
-            self.state.select(kept.rows, **kept.how)
-            self.state.tab = tab
-
-    def _keep_selection(self) -> None:
-        """Keep the selection where a reload finds it."""
-        rows, how, name = self.state.selection, self.state.selection_how, OWN + self.state.user
-        if rows is None:
-            self.state.kept = ""
-            return
-        self._work.run(
-            "keep",
-            lambda: selections.save(self.store.survey, selections.Selection.of(name, rows, how=how)),
-            lambda saved: setattr(self.state, "kept", name),
-            lambda error: setattr(self.state, "notice", ("error", f"The selection was not kept: {error}")),
-        )
+        self.lasting.restore()
 
     def close(self, session_context) -> None:
         """Let go of everything: `pmui.Page` and HoloViews would keep it for ever (measured, 6.5 MB a session)."""
         self._unsubscribe()
         for view in (
-            self._work,
+            self.selecting,
+            self.lasting,
+            self.kept,
             self.map,
             self.beside,
             self.rail,

@@ -23,16 +23,22 @@ from app.camera import Box, Camera
 from app.canvas import Canvas
 from app.clustering import turn_names
 from app.colouring import Colouring, is_warm, warm
+from app.footnote import Footnote
+from app.graticule import GraticuleLayer
+from app.kept import Kept
 from app.layer import Layer
 from app.layouts import Placed
 from app.marks import HINTED, MARKED, Marks
 from app.names import Names
+from app.outlines import Outlines
 from app.overlay import FIGURES, Overlay, pointer_script
 from app.pointer import Pointer
 from app.portraits import Portraits
 from app.ranking import RANKED
 from app.raster import Points
 from app.scene import Frame, Scene
+from app.selecting import Selecting
+from app.selection_bar import SelectionBar
 from app.state import Shown, State
 from app.store import Store
 from app.viewfinder import Viewfinder
@@ -50,21 +56,37 @@ class MapView:
         What this map shows; the state itself, which is the first map's, if not given.
     figure : str
         Name of its figure, one of `app.overlay.FIGURES`.
+    kept : Kept, optional
+        The session's kept selections, and how its selection changes; its own if not given.
     """
 
-    def __init__(self, state: State, store: Store, shown: Shown | None = None, *, figure: str = FIGURES[0]):
+    def __init__(
+        self,
+        state: State,
+        store: Store,
+        shown: Shown | None = None,
+        *,
+        figure: str = FIGURES[0],
+        kept: Kept | None = None,
+    ):
         self.state, self.store = state, store
+        kept = kept or Kept(state, store, Selecting(state, store))
+        self._selecting = kept.selecting
         self.shown = state if shown is None else shown
         self.frames = 0
         self.overlay = Overlay(self._heard, figure=figure, sizing_mode="stretch_both")
         self._portraits = Portraits(state, store, self.shown, figure=figure)
-        self.layers: list[Layer] = [self._portraits]
+        self._outlines = Outlines(state, store, kept, figure=figure)
+        bar = SelectionBar(state, store, self.shown, kept, self._outlines, figure=figure)
+        self.layers: list[Layer] = [self._portraits, self._outlines, bar]
         self.layers.append(Names(state, store, self.shown, figure=figure))
+        self.footnote = Footnote(state, store, self.shown, figure=figure)
+        self.layers += [GraticuleLayer(state, store, figure=figure), self.footnote]
         self._work = Background(pn.state.curdoc)
         self._camera = Camera()
         self._canvas = Canvas(pn.state.curdoc, figure)
         self._marks = Marks(self._canvas.change)
-        self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay, self._work)
+        self._pointer = Pointer(state, self.shown, store, self._camera, self.overlay, self._work, self._selecting)
         self._pointer.layers = self.layers
         self._placed: Placed | None = None
         self._base: Points | None = None
@@ -139,7 +161,7 @@ class MapView:
 
     def _watch(self) -> None:
         shown = (
-            (self._show_layout, ["layout"]),
+            (self._show_layout, ["layout", "growing"]),
             (self._recolour, ["colour"]),
             (self._offer_portraits, ["portraits"]),
             (self._offer_names, ["names"]),
@@ -175,8 +197,8 @@ class MapView:
             turn_names(self.state)
         elif kind == "two":
             self.state.two = not self.state.two
-        elif kind == "clear" or (kind == "escape" and not self.state.inspecting):
-            self.state.param.update(selection=None, selection_how={})
+        elif kind == "escape" and not self.state.inspecting:
+            self._selecting.clear()
         elif kind == "action":
             self.state.param.trigger("layout_wanted")
 
@@ -216,6 +238,8 @@ class MapView:
         self._canvas.show(frame)
         self._viewfinder.drawn()
         self.overlay.legend = frame.legend
+        for layer in self.layers:
+            layer.counted(frame.seen, frame.selected)
 
     def _redraw(self) -> None:
         self._stale = True
@@ -237,6 +261,9 @@ class MapView:
 
     def _show_layout(self) -> None:
         name = self.shown.layout
+        if self.shown.growing is not None:
+            self._grow()
+            return
         if not name:
             self._placed = self._base = self._pointer.placed = None
             for layer in self.layers:
@@ -249,17 +276,27 @@ class MapView:
         self.overlay.status = {"title": "Placing the objects", "text": f"{self.store.n:,} objects of {name}"}
         self._work.run("layout", partial(self._place, name), self._set_layout, self._failed)
 
+    def _grow(self) -> None:
+        """Show a layout that is still being made, as it is now; the view stays where a person has put it."""
+        grown, view = self.shown.growing, cast(Box | None, self.shown.view)
+        self._work.cancel("layout")
+        whole = view is None or self._camera.shows_whole(view)
+        self._set_layout(grown.placed, finished=False)
+        if whole:
+            self._look_at(self._camera.whole(grown.placed.bounds))
+            self._redraw()
+
     def _place(self, name: str) -> Placed:
         warm()
         return self.store.placed(name)
 
-    def _set_layout(self, placed: Placed) -> None:
+    def _set_layout(self, placed: Placed, *, finished: bool = True) -> None:
         moved = self._placed is not None and self._placed.name != placed.name
         self._placed = self._pointer.placed = placed
         self._base = Points(placed.index)
         self.overlay.status = {}
         for layer in self.layers:
-            layer.place(placed)
+            layer.place(placed if finished else None)
         if moved or (self._camera.size is not None and self.shown.view is None):
             self._look_at(self._camera.whole(placed.bounds))
         self._show_selection()
@@ -319,13 +356,10 @@ class MapView:
     # -- selection -----------------------------------------------------------------------------------------------------
 
     def _show_selection(self) -> None:
-        rows, how = self.state.selection, self.state.selection_how
-        self.overlay.selected = "" if rows is None else f"{len(rows):,} selected"
+        rows = self.state.selection
         if self._placed is None:
             return
         self._members = None if rows is None else Points.of_rows(self._placed.index, rows)
-        outline = how.get("polygon") if rows is not None and how.get("layout") == self._placed.name else None
-        self._marks.outline(outline)
         self._redraw()
 
     # -- marks ---------------------------------------------------------------------------------------------------------

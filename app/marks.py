@@ -1,4 +1,4 @@
-"""What is drawn over the map's picture: the selection's outline, labelled objects, suggestions, and the two rings.
+"""What is drawn over the map's picture: labelled objects, suggestions, and the two rings.
 
 A few Bokeh glyphs, each with a source of its own, which change without a new picture. Data may be set before the figure
 is there.
@@ -21,7 +21,6 @@ HINTED = 20
 MARKS = {1: "circle", 2: "x", 3: "triangle", 4: "square"}
 
 _NOTHING: dict[str, dict[str, list]] = {
-    "outline": {"xs": [], "ys": []},
     "hints": {"x": [], "y": []},
     "labels": {"x": [], "y": [], "marker": [], "colour": []},
     "hovered": {"x": [], "y": []},
@@ -48,7 +47,6 @@ class Marks:
         source, ring = self.sources, {"fill_alpha": 0.0}
         coloured = {"marker": "marker", "line_color": "colour"}
         self._glyphs = {
-            "outline": figure.patches("xs", "ys", source=source["outline"], line_width=1.5, **ring),
             "hints": figure.scatter(
                 "x", "y", source=source["hints"], marker="diamond", size=10, line_width=1.2, **ring
             ),
@@ -61,15 +59,10 @@ class Marks:
     def tint(self, *, dark: bool) -> None:
         """Colour the glyphs for the theme."""
         colours = theme(dark)
-        shades = {"outline": colours.accent, "hints": colours.accent, "hovered": colours.text, "cursor": colours.text}
+        shades = {"hints": colours.accent, "hovered": colours.text, "cursor": colours.text}
         for name, glyph in self._glyphs.items():
             if name in shades:
                 glyph.glyph.line_color = shades[name]
-
-    def outline(self, polygon: np.ndarray | None) -> None:
-        """Show the selection's outline, (n, 2), or none."""
-        x, y = ([], []) if polygon is None else ([axis] for axis in np.array(polygon, np.float64).T)
-        self._set("outline", xs=x, ys=y)
 
     def points(self, name: str, xy: np.ndarray) -> None:
         """Show 'hints', the 'hovered' object or the 'cursor' at positions (n, 2); those without one are left out."""

@@ -30,10 +30,13 @@ const icon = (name) => {
 }
 const count = (n) => n.toLocaleString("en-US")
 
-export function typing(event) {
+const writing = (event) => {
   const target = event.composedPath()[0]
-  return event.ctrlKey || event.metaKey || event.altKey || (target instanceof HTMLElement &&
-    (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName)))
+  return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName))
+}
+
+export function typing(event) {
+  return event.ctrlKey || event.metaKey || event.altKey || writing(event)
 }
 
 // Enter ends what is typed into a line of text: the next key is a shortcut again.
@@ -195,7 +198,7 @@ export function render({model, view}) {
   const first = model.figure === "skysieve-map" // keys that concern both maps are heard by one
   const keydown = (event) => {
     if (first) finished(event)
-    if (typing(event) || event.defaultPrevented || (event.repeat && event.key !== "Escape")) return
+    if ((event.key === "Shift" ? writing : typing)(event) || event.defaultPrevented || (event.repeat && event.key !== "Escape")) return
     const key = event.key.toLowerCase()
     if (event.key === "Shift" && pointer && model.tool !== "lasso") {
       held = model.tool

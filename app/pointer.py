@@ -15,10 +15,13 @@ from app.colouring import Colouring
 from app.layer import Layer
 from app.layouts import Placed
 from app.overlay import Overlay
+from app.selecting import Selecting
 from app.state import Shown, State
 from app.store import Store
 from engine.errors import UserError
-from engine.search import region
+from engine.search import origins
+from engine.search.find import Found
+from engine.search.members import inside
 
 #: Reach of the pointer, pixels.
 REACH = 12
@@ -27,9 +30,18 @@ REACH = 12
 class Pointer:
     """The pointer of one session over one of its maps. The map says what it shows: `placed`, `layers`, `colouring`."""
 
-    def __init__(self, state: State, shown: Shown, store: Store, camera: Camera, overlay: Overlay, work: Background):
+    def __init__(
+        self,
+        state: State,
+        shown: Shown,
+        store: Store,
+        camera: Camera,
+        overlay: Overlay,
+        work: Background,
+        selecting: Selecting,
+    ):
         self._state, self._shown, self._store, self._work = state, shown, store, work
-        self._camera, self._overlay = camera, overlay
+        self._camera, self._overlay, self._selecting = camera, overlay, selecting
         self.layers: Sequence[Layer] = ()
         self.placed: Placed | None = None
         self.colouring = Colouring(None, dark=state.dark)
@@ -38,22 +50,9 @@ class Pointer:
         """A lasso or a box has been drawn (`bokeh.events.SelectionGeometry`)."""
         if not event.final or self.placed is None:
             return
-        try:
-            kind, polygon, rows = self._inside(self.placed, event.geometry)
-        except UserError as error:
-            self._state.notice = ("error", str(error))
-            return
-        self._state.select(rows, kind=kind, layout=self.placed.name, polygon=polygon.tolist())
-
-    @staticmethod
-    def _inside(placed: Placed, shape: Mapping) -> tuple[str, np.ndarray, np.ndarray]:
-        """Kind of a shape, its corners (n, 2) and the rows inside."""
-        if shape["type"] == "poly":
-            polygon = np.column_stack([shape["x"], shape["y"]]).astype(np.float64)
-            return "polygon", polygon, region.inside(placed.index, polygon)
-        x0, x1, y0, y1 = (float(shape[k]) for k in ("x0", "x1", "y0", "y1"))
-        corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-        return "box", corners, region.box(placed.index, x0, x1, y0, y1)
+        how, points = outlined(self.placed.name, event.geometry), self.placed.index
+        if len(how["polygon"]) >= 3:  # less is a slip of the hand
+            self._selecting.choose(lambda: Found(inside(points, how), how), mode=self._selecting.mode)
 
     def nearest(self, x: float, y: float) -> int:
         """Row of the object that a layer shows at a position, else of one within reach of it, else -1."""
@@ -118,3 +117,11 @@ class Pointer:
             self._overlay.card = {**card, "pictured": False}
 
         self._work.run("hover", lambda: self._store.pictures([row], stretch)[0], done, failed)
+
+
+def outlined(layout: str, shape: Mapping) -> dict:
+    """The origin of what lies inside a shape that was drawn on a layout, as Bokeh describes it."""
+    if shape["type"] == "poly":
+        return origins.shape("polygon", layout, np.column_stack([shape["x"], shape["y"]]))
+    x0, x1, y0, y1 = (float(shape[k]) for k in ("x0", "x1", "y0", "y1"))
+    return origins.shape("box", layout, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]]))

@@ -30,6 +30,8 @@ class Frame:
         First row lowest y.
     legend : dict
         See `app.colouring.Colouring.legend`.
+    seen, selected : int
+        Objects in view, and members of the selection among them.
     """
 
     view: Box
@@ -37,6 +39,8 @@ class Frame:
     extent: Box
     rgba: np.ndarray
     legend: dict
+    seen: int = 0
+    selected: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class Scene:
         wide = inner.grown(MARGIN)
         margin = (wide.width - inner.width) // 2, (wide.height - inner.height) // 2
         base = self.colouring.draw(self.points, wide, margin=margin)
-        rgba = base.rgba
+        rgba, seen, selected = base.rgba, int(base.counts.sum()), 0
         if self.members is not None:
             radius = disc_radius(int(base.counts.sum()), inner.width, inner.height) + LIFT
             members = self.colouring.draw(self.members, wide, margin=margin, radius=radius)
-            rgba = with_selection(base, members)
+            rgba, selected = with_selection(base, members), int(members.counts.sum())
         legend = self.colouring.legend(base.counts, self.target)
-        return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, legend)
+        return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, legend, seen, selected)

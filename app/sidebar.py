@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 import param
 from panel.custom import JSComponent
 
 from app.background import Background
+from app.chips import Chips
 from app.clustering import ClusterView
 from app.exporting import ExportDialog
 from app.frames import styles
 from app.jobs import Job
+from app.kept import Kept
 from app.state import State
 from app.store import Store
 from app.wording import in_words
 from engine.errors import UserError
-from engine.search import selections
-from engine.search.query import select
-from engine.survey import check_name
+from engine.search.find import Found, find
 
 HERE = Path(__file__).parent
 
@@ -29,8 +28,6 @@ HERE = Path(__file__).parent
 METHODS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 #: What a command is called while it runs.
 TITLES = {"embed": "Representation", "layout": "Layout"}
-#: A selection kept under a name that begins so is the app's own: what a session had when its page was left.
-OWN = "last "
 
 
 class JobList(JSComponent):
@@ -78,11 +75,10 @@ def shown(job: Job) -> dict:
 class Rail:
     """The rail of one session."""
 
-    def __init__(self, state: State, store: Store):
-        self.state, self.store = state, store
+    def __init__(self, state: State, store: Store, kept: Kept):
+        self.state, self.store, self.kept = state, store, kept
         self._work = Background(pn.state.curdoc)
         self.awaits_layout = False
-        self._saved = ""
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
         self.clusters = ClusterView(state, store)
@@ -90,17 +86,9 @@ class Rail:
             label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0)
         )
         self._query = pmui.TextInput(
-            label="Query or id",
+            label="Query, id or place",
             placeholder="mag_r < 21 and label_dwarf == 'yes'",
             size="small",
-            sizing_mode="stretch_width",
-            margin=(10, 0, 4, 0),
-        )
-        self._name = pmui.TextInput(
-            label="Keep selection as",
-            placeholder="name, then Enter",
-            size="small",
-            disabled=True,
             sizing_mode="stretch_width",
             margin=(10, 0, 4, 0),
         )
@@ -108,15 +96,12 @@ class Rail:
             label="Representation in use", size="small", sizing_mode="stretch_width", margin=(8, 0, 4, 0)
         )
         self._representation.param.watch(self._use, "value")
-        self._kept = pn.FlexBox(sizing_mode="stretch_width", margin=0, gap="4px")
+        self._chips = Chips(state, kept, self.export.open)
         self.offer()
         self._colour.link(state, value="colour", bidirectional=True)
         self._query.param.watch(self._asked, "enter_pressed")
-        self._name.param.watch(self._keep, "enter_pressed")
-        self._name.param.watch(self._sent_again, "value")
         state.param.watch(lambda event: self._changed(), "selection")
         self._changed()
-        self._show_kept()
         self._show_representations()
 
     def panel(self) -> pn.viewable.Viewable:
@@ -147,8 +132,7 @@ class Rail:
             self._colour,
             _head("Select"),
             self._query,
-            self._name,
-            self._kept,
+            self._chips,
             self.clusters.panel(),
             _head("Make a layout"),
             makers,
@@ -210,73 +194,23 @@ class Rail:
     # -- selections ----------------------------------------------------------------------------------------------------
 
     def _asked(self, event) -> None:
+        """What was typed is found, and joins the selection as the mode has it."""
         query = (self._query.value_input or "").strip()
         if not query:
             return
         self._query.param.update(error_state=False, helper_text="searching …")
 
-        def found(rows) -> None:
-            self._query.helper_text = f"{len(rows):,} of {self.store.n:,} objects"
-            self.state.select(rows, kind="query", query=query)
+        def found(what: Found) -> None:
+            self._query.helper_text = f"{len(what.rows):,} of {self.store.n:,} objects"
 
-        self._work.run("query", lambda: self._find(query), found, self._refused)
-
-    def _find(self, text: str) -> np.ndarray:
-        """Rows that meet a query, or those of ids with commas between."""
-        try:
-            return self.store.survey.rows(part.strip() for part in text.split(","))
-        except UserError:
-            return select(self.store.survey, text)
+        self.kept.selecting.choose(lambda: find(self.store.survey, query), done=found, failed=self._refused)
 
     def _refused(self, error: UserError) -> None:
         self._query.param.update(error_state=True, helper_text=str(error))
 
     def _changed(self) -> None:
-        self._name.param.update(disabled=self.state.selection is None, helper_text="")
-        if self.state.selection_how.get("kind") != "query":
+        if self.state.selection_how.get("kind") not in ("query", "ids", "place"):
             self._query.param.update(error_state=False, helper_text="")
-
-    def _keep(self, event) -> None:
-        name, rows, how = (self._name.value_input or "").strip(), self.state.selection, self.state.selection_how
-        if rows is None or not name:
-            return
-        try:
-            selections.save(self.store.survey, selections.Selection.of(check_name(name), rows, how=how))
-        except UserError as error:
-            self._name.param.update(error_state=True, helper_text=str(error))
-            return
-        self._saved = name
-        self._name.param.update(value="", value_input="", error_state=False, helper_text=f"kept ‘{name}’")
-        self.store.publish("selections", name)
-
-    def _sent_again(self, event) -> None:
-        """Empty the field once more: after Enter it sends its text a second time, as a value."""
-        if event.new and event.new.strip() == self._saved:
-            pn.state.execute(self._empty_name, schedule=True)
-
-    def _empty_name(self) -> None:
-        self._name.param.update(value="", value_input="")
-
-    def _show_kept(self) -> None:
-        self._kept.objects = [
-            self._chip(kept.name) for kept in selections.listing(self.store.survey) if not kept.name.startswith(OWN)
-        ]
-
-    def _chip(self, name: str) -> pmui.Chip:
-        chip = pmui.Chip(object=name, size="small", variant="outlined", margin=0)
-        chip.param.watch(lambda event: self._recall(name), "clicks")
-        return chip
-
-    def _recall(self, name: str) -> None:
-        def found(kept) -> None:
-            self.state.select(kept.rows, **{**kept.how, "name": name})
-
-        self._work.run(
-            "recall",
-            lambda: selections.load(self.store.survey, name),
-            found,
-            lambda error: setattr(self.state, "notice", ("error", str(error))),
-        )
 
     def heard(self, kind: str, detail: str = "") -> None:
         """React to a change in the store."""
@@ -285,8 +219,6 @@ class Rail:
             self.jobs.update()
         elif kind in ("scores", "clusters"):
             self.offer()
-        elif kind == "selections":
-            self._show_kept()
         if kind in ("scores", "representation"):
             self._show_representations()
 

@@ -76,6 +76,7 @@ class Store:
 
     # -- representations -----------------------------------------------------------------------------------------------
 
+        self.publish("done", command)
     @property
     def representation(self) -> str | None:
         """The representation that searches and learns, and that layouts are made of: the one chosen, else the newest."""
