@@ -393,20 +393,48 @@ def export(args, progress: Progress) -> Outcome:
 
 
 def pictures(args, progress: Progress) -> Outcome:
-    """Write pictures of objects as PNG: one file each in a folder, or a sheet of all of them."""
+    """Write pictures of objects as PNG: one file each in a folder, a sheet of all of them, or the map of galaxies."""
     from engine.data.pictures.stretch import Stretch
     from engine.share.pictures import write_pictures
 
     survey = Survey.open(args.survey)
+    place = args.place or args.out
+    if place is None:
+        raise UserError("it is not said where the pictures go", "name a folder, or a file that ends in .png")
+    stretch = Stretch.from_text(args.stretch, base=survey.stretch) if args.stretch is not None else None
+    if args.map is not None:
+        return _galaxy_map(survey, place, stretch, args, progress)
     written = write_pictures(
         survey,
-        args.place,
+        place,
         rows=survey.rows(args.ids) if args.ids else None,
         query=args.query,
         selection=args.selection,
-        stretch=Stretch.from_text(args.stretch, base=survey.stretch) if args.stretch is not None else None,
+        stretch=stretch,
         size=args.size,
         sheet=args.sheet,
+        overwrite=args.overwrite,
+        progress=progress,
+    )
+    return written.facts(), written.text()
+
+
+def _galaxy_map(survey: Survey, place: Path, stretch, args, progress: Progress) -> Outcome:
+    from engine.share.galaxy_map import write_galaxy_map
+
+    if args.ids or args.query or args.selection or args.sheet:
+        raise UserError("a map of galaxies shows a whole layout", "leave --ids, --query, --selection and --sheet out")
+    written = write_galaxy_map(
+        survey,
+        place,
+        layout=args.map,
+        width=args.width,
+        cell=args.cell,
+        arrangement=args.arrange,
+        ground=args.ground,
+        background=args.background,
+        stretch=stretch,
+        dpi=args.dpi,
         overwrite=args.overwrite,
         progress=progress,
     )
@@ -684,7 +712,11 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add(pictures)
     command.add_argument(
-        "place", type=Path, metavar="PLACE", help="a folder, or a file .png for one picture or a sheet"
+        "place",
+        type=Path,
+        nargs="?",
+        metavar="PLACE",
+        help="a folder, or a file .png for one picture, a sheet or a map",
     )
     command.add_argument("--ids", nargs="+", metavar="ID", help="only these objects")
     command.add_argument("--query", help="only objects that meet it")
@@ -694,6 +726,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--size", type=_positive, default=256, help="pixels a side (256)")
     command.add_argument("--sheet", action="store_true", help="all on one sheet, with their ids")
+    command.add_argument("--out", type=Path, metavar="PLACE", help="the same as PLACE")
+    command.add_argument(
+        "--map", metavar="LAYOUT", help="the map of galaxies: a layout, drawn with its most typical ones"
+    )
+    command.add_argument("--width", type=_positive, default=6000, help="of the map, pixels (6000)")
+    command.add_argument("--cell", type=_positive, default=96, help="of a picture on the map, pixels (96)")
+    command.add_argument(
+        "--arrange", default="grid", help="grid: side by side; true: where the objects are, none over another"
+    )
+    command.add_argument("--ground", default="black", help="of the map: black or white")
+    command.add_argument(
+        "--background", "--colour-background", default="none", help="of the map: none, or density under the pictures"
+    )
+    command.add_argument("--dpi", type=_positive_number, default=300.0, help="of the map in print (300)")
     command.add_argument("--overwrite", action="store_true")
 
     add(status)

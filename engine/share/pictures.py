@@ -113,9 +113,9 @@ def write_pictures(
         raise UserError(f"{survey.path} was made of a table and has no pixels", "export a catalogue instead")
     stretch.require_bands(survey.bands)
     chosen = chosen_rows(survey, rows, query, selection)
-    drawn = _drawn(survey, chosen, stretch, size, progress)
+    drawn = drawn_objects(survey, chosen, stretch, size, progress)
     if place.suffix.lower() == ".png":
-        _require_free([place], overwrite)
+        require_free([place], overwrite)
         if len(chosen) == 1 and not sheet:
             return _one(survey, place, drawn, stretch)
         return _sheet(survey, place, chosen, drawn, stretch, size)
@@ -125,14 +125,17 @@ def write_pictures(
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
     """An object drawn: (size, size, 4) uint8, None if it cannot be read."""
 
     row: int
     image: Image.Image | None
 
 
-def _drawn(survey: Survey, rows: np.ndarray, stretch: Stretch, size: int, progress: Progress) -> Iterator[_Picture]:
+def drawn_objects(
+    survey: Survey, rows: np.ndarray, stretch: Stretch, size: int, progress: Progress = silent
+) -> Iterator[Picture]:
+    """Draw objects one after another, `READ` read at a time, each `size` pixels a side."""
     source = survey.cutouts
     calibration = Calibration.of(survey.header["pixels"], len(source.bands))
     for start in range(0, len(rows), READ):
@@ -153,34 +156,34 @@ def _drawn(survey: Survey, rows: np.ndarray, stretch: Stretch, size: int, progre
                     whole = np.dstack([picture, np.where(known, 255, 0).astype(np.uint8)])
                     way = Image.Resampling.NEAREST if 2 * len(whole) <= size else Image.Resampling.BILINEAR
                     images[k] = Image.fromarray(whole).resize((size, size), way)
-        yield from (_Picture(int(row), images.get(k)) for k, row in enumerate(part))
+        yield from (Picture(int(row), images.get(k)) for k, row in enumerate(part))
         progress(min(start + READ, len(rows)), len(rows), "drawing")
 
 
 # -- one file an object ------------------------------------------------------------------------------------------------
 
 
-def _one(survey: Survey, place: Path, drawn: Iterator[_Picture], stretch: Stretch) -> Written:
+def _one(survey: Survey, place: Path, drawn: Iterator[Picture], stretch: Stretch) -> Written:
     picture = next(drawn)
     list(drawn)  # tells the progress to its end
     if picture.image is None:
-        raise _nothing(survey, [picture.row])
-    _save(place, picture.image, _said(survey, stretch, [picture.row], _places(survey)))
+        raise nothing_readable(survey, [picture.row])
+    _save(place, picture.image, provenance(survey, stretch, [picture.row], _places(survey)))
     return Written(place, 1)
 
 
 def _folder(
-    survey: Survey, place: Path, rows: np.ndarray, drawn: Iterator[_Picture], stretch: Stretch, overwrite: bool
+    survey: Survey, place: Path, rows: np.ndarray, drawn: Iterator[Picture], stretch: Stretch, overwrite: bool
 ) -> Written:
     if place.is_file():
         raise UserError(f"{place} is a file", "give the name of a folder, or one that ends in .png")
     names, where = dict(zip(rows.tolist(), _names(survey, rows))), _places(survey)
-    _require_free([place / name for name in names.values()], overwrite)
+    require_free([place / name for name in names.values()], overwrite)
 
-    def write(picture: _Picture) -> bool:
+    def write(picture: Picture) -> bool:
         if picture.image is None:
             return False
-        _save(place / names[picture.row], picture.image, _said(survey, stretch, [picture.row], where))
+        _save(place / names[picture.row], picture.image, provenance(survey, stretch, [picture.row], where))
         return True
 
     bad = []
@@ -188,15 +191,15 @@ def _folder(
         while part := list(islice(drawn, READ)):
             bad += [picture.row for picture, good in zip(part, pool.map(write, part)) if not good]
     if len(bad) == len(rows):
-        raise _nothing(survey, bad)
-    return Written(place, len(rows) - len(bad), tuple(_ids(survey, bad)))
+        raise nothing_readable(survey, bad)
+    return Written(place, len(rows) - len(bad), tuple(names_of(survey, bad)))
 
 
 def _names(survey: Survey, rows: np.ndarray) -> list[str]:
     """File names of objects: their ids, with what a file system may not take escaped; numbered where two would be one."""
     taken: set[str] = set()
     names = []
-    for row, name in zip(rows.tolist(), _ids(survey, rows)):
+    for row, name in zip(rows.tolist(), names_of(survey, rows)):
         plain = quote(name, safe=" ._+-()=,@")[:LONGEST].rstrip(". ") or "object"
         plain = f"%2E{plain[1:]}" if plain.startswith(".") else plain
         if plain.lower() in taken:
@@ -210,7 +213,7 @@ def _names(survey: Survey, rows: np.ndarray) -> list[str]:
 
 
 def _sheet(
-    survey: Survey, place: Path, rows: np.ndarray, drawn: Iterator[_Picture], stretch: Stretch, size: int
+    survey: Survey, place: Path, rows: np.ndarray, drawn: Iterator[Picture], stretch: Stretch, size: int
 ) -> Written:
     columns = math.ceil(math.sqrt(len(rows)))
     width, height = columns * (size + GAP) + GAP, math.ceil(len(rows) / columns) * (size + LINE + GAP) + GAP
@@ -222,7 +225,7 @@ def _sheet(
     paper = Image.new("RGB", (width, height), GROUND)
     pen, font = ImageDraw.Draw(paper), ImageFont.load_default(LINE - 5)
     bad = []
-    for place_number, (picture, name) in enumerate(zip(drawn, _ids(survey, rows))):
+    for place_number, (picture, name) in enumerate(zip(drawn, names_of(survey, rows))):
         line, column = divmod(place_number, columns)
         left, top = GAP + column * (size + GAP), GAP + line * (size + LINE + GAP)
         if picture.image is None:
@@ -232,9 +235,9 @@ def _sheet(
             paper.paste(picture.image, (left, top), picture.image)
         pen.text((left + 1, top + size + 1), _fitting(name, size, pen, font), fill=TEXT, font=font)
     if len(bad) == len(rows):
-        raise _nothing(survey, bad)
-    _save(place, paper, _said(survey, stretch, rows.tolist()))
-    return Written(place, len(rows) - len(bad), tuple(_ids(survey, bad)))
+        raise nothing_readable(survey, bad)
+    _save(place, paper, provenance(survey, stretch, rows.tolist()))
+    return Written(place, len(rows) - len(bad), tuple(names_of(survey, bad)))
 
 
 def _fitting(text: str, width: int, pen: ImageDraw.ImageDraw, font) -> str:
@@ -249,11 +252,19 @@ def _fitting(text: str, width: int, pen: ImageDraw.ImageDraw, font) -> str:
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
-def _ids(survey: Survey, rows) -> list[str]:
+def names_of(survey: Survey, rows) -> list[str]:
+    """Ids of objects, in order."""
     return survey.ids.take(np.asarray(rows, np.int64)).to_pylist()
 
 
-def _require_free(places: list[Path], overwrite: bool) -> None:
+def require_free(places: list[Path], overwrite: bool) -> None:
+    """Refuse to replace files, unless told to.
+
+    Raises
+    ------
+    UserError
+        If one is there.
+    """
     there = [] if overwrite else [place for place in places if place.exists()]
     if there:
         raise UserError(f"{there[0]} already exists", "choose another name, or say --overwrite")
@@ -265,12 +276,11 @@ def _places(survey: Survey) -> np.ndarray:
     return np.stack([columns[name].to_numpy().astype(np.float64) for name in ("ra", "dec")], axis=1)
 
 
-def _said(survey: Survey, stretch: Stretch, rows: list[int], where: np.ndarray | None = None) -> PngInfo:
-    """Where a picture comes from, as text chunks."""
-    info = PngInfo()
+def provenance(survey: Survey, stretch: Stretch, rows: list[int], where: np.ndarray | None = None) -> dict[str, str]:
+    """Where a picture comes from, for its text chunks."""
     facts = {
         "Software": f"Skysieve {version()}",
-        "Title": _ids(survey, rows)[0] if len(rows) == 1 else f"{len(rows):,} objects of {survey.name}",
+        "Title": names_of(survey, rows)[0] if len(rows) == 1 else f"{len(rows):,} objects of {survey.name}",
         "Survey": survey.name,
         "Bands": " ".join(survey.bands),
         "Stretch": stretch.text() or "default",
@@ -279,18 +289,20 @@ def _said(survey: Survey, stretch: Stretch, rows: list[int], where: np.ndarray |
         ra, dec = where[rows[0]]
         if math.isfinite(ra) and math.isfinite(dec):
             facts["Position"] = f"{ra:.7f} {dec:+.7f} deg (ICRS)"
-    for key, value in facts.items():
+    return facts
+
+
+def _save(place: Path, image: Image.Image, said: dict[str, str]) -> None:
+    info = PngInfo()
+    for key, value in said.items():
         info.add_itxt(key, value)
-    return info
-
-
-def _save(place: Path, image: Image.Image, info: PngInfo) -> None:
     with files.atomic_path(place) as temporary:
         image.save(temporary, "PNG", pnginfo=info)
 
 
-def _nothing(survey: Survey, rows: list[int]) -> UserError:
+def nothing_readable(survey: Survey, rows: list[int]) -> UserError:
+    """What to say when no object can be drawn."""
     return UserError(
-        f"none of the {len(rows):,} objects can be read (such as {_ids(survey, rows[:1])[0]})",
+        f"none of the {len(rows):,} objects can be read (such as {names_of(survey, rows[:1])[0]})",
         f"see what is wrong with `python -m engine doctor {survey.path}`",
     )
