@@ -23,8 +23,6 @@ from engine.maps.census import Census
 from engine.maps.tiles import TileIndex, frozen
 from engine.search import region
 
-#: Colours of categories, and one more for unknown.
-LAYERS = 21
 #: Scales by kind, the one that suits it first.
 SCALES = {"density": shade.SCALES, "number": shade.SCALES[::-1], "category": ("mixed", "top")}
 #: What people call the learner's numbers.
@@ -45,8 +43,8 @@ class Picture:
     ----------
     rgba : (H, W, 4) uint8
         First row lowest y.
-    counts : (1,) or (LAYERS,) int64
-        Objects in the view, without the margin that was asked for, by category where there are some.
+    counts : (K,) int64
+        Objects in the view, without the margin that was asked for; by category where there are some, the unknown last.
     """
 
     rgba: np.ndarray
@@ -107,19 +105,22 @@ class Colouring:
 
     @cached_property
     def colours(self) -> np.ndarray:
-        """Colour of each category code, the unknown one last, (LAYERS, 3) uint8."""
-        table = np.full((LAYERS, 3), shade.rgb(theme(self.dark).unknown), np.uint8)
-        for code, colour in enumerate(category_colours(self._given.categories, self.dark)):
-            table[code] = shade.rgb(colour)
-        return table
+        """Colour of each category code, the unknown one last, (K, 3) uint8."""
+        named = category_colours(self._given.categories, self.dark)
+        return np.array([shade.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
+
+    @property
+    def kinds(self) -> int:
+        """K, categories and one for unknown; 1 where there are none."""
+        return len(self._given.categories) + 1 if self.kind == "category" else 1
 
     def ordered(self, index: TileIndex) -> np.ndarray:
-        """The values in the order of a layout's tiles: numbers with NaN, or codes with `LAYERS` − 1, where unknown."""
+        """The values in the order of a layout's tiles: numbers with NaN, or codes with K − 1, where unknown."""
         found = self._ordered.get(index)
         if found is None:
             found = index.ordered(self._given.array)
             if self.kind == "category":
-                found = np.where(found < 0, LAYERS - 1, found).astype(np.uint8)
+                found = np.where(found < 0, self.kinds - 1, found).astype(np.uint8)
             elif not np.isfinite(found).all():
                 found = np.where(np.isfinite(found), found, np.float32(np.nan))
             self._ordered[index] = found = frozen(found)
@@ -130,7 +131,7 @@ class Colouring:
         found = self._census.get(points)
         if found is None:
             codes = self.ordered(points.index) if self.kind == "category" else None
-            self._census[points] = found = Census(points, codes, kinds=1 if codes is None else LAYERS)
+            self._census[points] = found = Census(points, codes, kinds=self.kinds)
         return found
 
     # -- drawing ------------------------------------------------------------------------------------------------------
@@ -170,7 +171,7 @@ class Colouring:
     def _category(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
         codes = self.ordered(points.index)
         if self.scale == "top":
-            sums = shade.mixed(*aggregate.commonest(points, view, codes, LAYERS), self.colours)
+            sums = shade.mixed(*aggregate.commonest(points, view, codes, self.kinds), self.colours)
         else:
             sums = aggregate.mixtures(points, view, codes, self.colours)
         if radius > 0.5:
@@ -212,7 +213,7 @@ class Colouring:
             {"name": n, "colour": c, "count": int(counts[k])}
             for k, (n, c) in enumerate(zip(self.values.categories, colours))
         ]
-        rest = int(counts[LAYERS - 1])
+        rest = int(counts[-1])
         if rest:
             items.append(
                 {

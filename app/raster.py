@@ -11,7 +11,7 @@ from numba import njit
 
 from engine.maps.points import Points, View
 
-__all__ = ["Points", "View", "disc", "disc_radius", "spread", "touched"]
+__all__ = ["Points", "View", "disc", "disc_radius", "spread"]
 
 
 def disc_radius(visible: int, width: int, height: int) -> float:
@@ -48,31 +48,32 @@ def spread(counts: np.ndarray, planes: list[np.ndarray], radius: float) -> np.nd
     -------
     (C, H, W) float32
     """
-    at = touched(counts)
+    at = np.empty(np.count_nonzero(counts) + 1, np.int64)
+    _touched(counts, at)
+    at = at[:-1]
     rows, columns = np.divmod(at, counts.shape[1])
     values = np.stack([plane[rows, columns] for plane in planes], axis=1).astype(np.float32)
-    return _stamp(rows, columns, values, counts.shape, disc(radius))
+    out = np.zeros((len(planes), *counts.shape), np.float32)
+    _stamp(rows, columns, values, disc(radius), out)
+    return out
 
 
 @njit(cache=True, nogil=True)
-def touched(counts):
-    """Numbers of the pixels that are not zero, (n,) int64."""
+def _touched(counts, found):
+    """Numbers of the pixels that are not zero, and one place more."""
     height, width = counts.shape
-    found = np.empty(height * width + 1, np.int64)
     n = 0
     for i in range(height):
         line = counts[i]
         for j in range(width):
             found[n] = i * width + j
             n += line[j] != 0
-    return found[:n].copy()
 
 
 @njit(cache=True, nogil=True)
-def _stamp(rows, columns, values, shape, weights):
-    height, width = shape
+def _stamp(rows, columns, values, weights, out):
+    height, width = out.shape[1:]
     reach = weights.shape[0] // 2
-    out = np.zeros((values.shape[1], height, width), np.float32)
     for k in range(len(rows)):
         i, j = rows[k], columns[k]
         for a in range(max(0, i - reach), min(height, i + reach + 1)):
@@ -81,4 +82,3 @@ def _stamp(rows, columns, values, shape, weights):
                 if w > 0:
                     for c in range(values.shape[1]):
                         out[c, a, b] += w * values[k, c]
-    return out

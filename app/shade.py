@@ -65,7 +65,9 @@ def shade_count(coverage, local, lut, floor, *, scale="equalised"):
     bins, number, peak = _sorted(coverage, local)
     share = _equalised(number) if scale == "equalised" else _along(number, peak, scale)
     colours = words(lut[((floor + (1 - floor) * share) * (len(lut) - 1)).astype(np.int64)])
-    return _paint_table(coverage, bins, colours).view(np.uint8).reshape(*coverage.shape, 4)
+    out = np.zeros(coverage.shape, np.uint32)
+    _paint_table(coverage, bins, colours, out)
+    return out.view(np.uint8).reshape(*coverage.shape, 4)
 
 
 def shade_value(weight, mean, table, limits, grey, floor):
@@ -92,8 +94,9 @@ def shade_value(weight, mean, table, limits, grey, floor):
     opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
     lo, hi = limits
     rescale = np.float32(1 / (hi - lo) if hi > lo else 0.0)
-    painted = _paint_values(weight, mean, bins, opacity, table, np.float32(lo), rescale, words(grey[None])[0])
-    return painted.view(np.uint8).reshape(*weight.shape, 4)
+    out = np.zeros(weight.shape, np.uint32)
+    _paint_values(weight, mean, bins, opacity, table, np.float32(lo), rescale, words(grey[None])[0], out)
+    return out.view(np.uint8).reshape(*weight.shape, 4)
 
 
 def shade_category(sums, floor):
@@ -113,12 +116,16 @@ def shade_category(sums, floor):
     weight = np.ascontiguousarray(sums[..., 0], np.float32)
     bins, number, _ = _sorted(weight, weight)
     opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
-    return _paint_mixtures(sums, bins, opacity).view(np.uint8).reshape(*weight.shape, 4)
+    out = np.zeros((*weight.shape, 4), np.uint8)
+    _paint_mixtures(sums, bins, opacity, out)
+    return out
 
 
 def over(front, back, dimmed):
     """Lay one picture over another, the one behind dimmed: members of a selection over the rest. (H, W, 4) uint8 each."""
-    return _over(front, back, np.float32(dimmed))
+    out = np.zeros(front.shape, np.uint8)
+    _over(front, back, np.float32(dimmed), out)
+    return out
 
 
 # -- scales -----------------------------------------------------------------------------------------------------------
@@ -241,17 +248,47 @@ def words(colours: np.ndarray) -> np.ndarray:
     return padded.view(np.uint32).ravel()
 
 
-# -- the kernels ------------------------------------------------------------------------------------------------------
-
-
 def _sorted(shown, weight):
     """Bin of each pixel's weight, the number of shown pixels of each bin (of some lines, if there are many), the peak."""
-    step = max(1, weight.size // SAMPLED)
-    return _bins(shown, weight, step)
+    bins, number = np.zeros(weight.shape, np.uint16), np.zeros(BINS, np.int64)
+    return bins, number, _sort(shown, weight, max(1, weight.size // SAMPLED), bins, number)
+
+
+def means(count, total, known):
+    """Weight and mean of every pixel from its sums, two (H, W) float32; the mean is NaN where nothing is known."""
+    weight, mean = np.empty(count.shape, np.float32), np.empty(count.shape, np.float32)
+    _mean(count, total, known, weight, mean)
+    return weight, mean
+
+
+def mixed(count, top, colours):
+    """Sums as of a mixture, of pixels that have one category each: count and that many of its colour, (H, W, 4) uint32."""
+    out = np.zeros((*count.shape, 4), np.uint32)
+    _mix(count, top, colours, out)
+    return out
+
+
+def smooth(counts, reach):
+    """Count the objects around each pixel: two running means of 2·reach + 1 pixels along each axis, (H, W) float32.
+
+    In integers, so that nothing drifts (a count past what they can hold is cut; no scale shows such a difference). Cost
+    is that of four passes, whatever the reach; beyond the edge there is nothing.
+    """
+    if reach < 1:
+        return counts.astype(np.float32)
+    now, found = np.empty(counts.shape, np.uint32), np.empty(counts.shape, np.float32)
+    _smooth_lines(counts, reach, now)
+    _smooth_columns(now, reach)
+    _smooth_columns(now, reach)
+    return np.multiply(now, np.float32(1 / (2 * reach + 1) ** 4), out=found)
+
+
+# -- the kernels; they write into what NumPy gave, whose large pages cost a tenth of compiled code's own ---------------
 
 
 @njit(cache=True, nogil=True)
-def _bins(shown, weight, step):
+def _sort(shown, weight, step, bins, number):
+    """Fill in bins and numbers; return the peak."""
     height, width = weight.shape
     peak = np.float32(0)
     for i in range(height):
@@ -259,10 +296,8 @@ def _bins(shown, weight, step):
         for j in range(width):
             w = line[j] if see[j] > 0 else np.float32(0)
             peak = w if w > peak else peak
-    bins = np.zeros((height, width), np.uint16)
-    number = np.zeros(BINS, np.int64)
     if peak <= 0:
-        return bins, number, peak
+        return peak
     scale, last = np.float32(BINS - 1) / np.sqrt(peak), np.float32(BINS - 1)
     for i in range(height):
         line, own = weight[i], bins[i]
@@ -275,26 +310,23 @@ def _bins(shown, weight, step):
                 number[own[j]] += 1
     if number.sum() == 0:  # the few that are shown are on other lines
         number[BINS - 1] = 1
-    return bins, number, peak
+    return peak
 
 
 @njit(cache=True, nogil=True)
-def _paint_table(coverage, bins, colours):
+def _paint_table(coverage, bins, colours, out):
     height, width = coverage.shape
-    out = np.zeros((height, width), np.uint32)
     for i in range(height):
         cover, own, line = coverage[i], bins[i], out[i]
         for j in range(width):
             if cover[j] > 0:
                 opacity = np.uint32(np.int32(np.float32(255) * min(cover[j], np.float32(1))))
                 line[j] = colours[own[j]] | opacity * _OPACITY
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _paint_values(weight, mean, bins, opacity, table, lo, rescale, grey):
+def _paint_values(weight, mean, bins, opacity, table, lo, rescale, grey, out):
     height, width = weight.shape
-    out = np.zeros((height, width), np.uint32)
     least, one = np.float32(LEAST), np.float32(1)
     for i in range(height):
         many, own, values, line = weight[i], bins[i], mean[i], out[i]
@@ -307,13 +339,11 @@ def _paint_values(weight, mean, bins, opacity, table, lo, rescale, grey):
                     colour = table[(np.float32(share).view(np.uint32) >> _SHIFT) - _FIRST]
                 dense = np.uint32(np.int32(opacity[own[j]] * min(many[j], one)))
                 line[j] = colour | dense * _OPACITY
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _paint_mixtures(sums, bins, opacity):
+def _paint_mixtures(sums, bins, opacity, out):
     height, width = sums.shape[:2]
-    out = np.zeros((height, width, 4), np.uint8)
     for i in range(height):
         for j in range(width):
             w = np.float32(sums[i, j, 0])
@@ -324,65 +354,47 @@ def _paint_mixtures(sums, bins, opacity):
                         min(np.float32(255), np.float32(sums[i, j, c + 1]) * share + np.float32(0.5))
                     )
                 out[i, j, 3] = np.uint8(opacity[bins[i, j]] * min(w, np.float32(1)))
-    return out
 
 
 @njit(cache=True, nogil=True)
-def means(count, total, known):
-    """Weight and mean of every pixel from its sums, two (H, W) float32; the mean is NaN where nothing is known."""
+def _mean(count, total, known, weight, mean):
     height, width = count.shape
-    weight, mean = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
     for i in range(height):
         for j in range(width):
             weight[i, j] = np.float32(count[i, j])
             k = np.float32(known[i, j])
             mean[i, j] = np.float32(total[i, j]) / k if k > 0 else np.float32(np.nan)
-    return weight, mean
 
 
 @njit(cache=True, nogil=True)
-def mixed(count, top, colours):
-    """Sums as of a mixture, of pixels that have one category each: count and that many of its colour, (H, W, 4) uint32."""
+def _mix(count, top, colours, out):
     height, width = count.shape
-    out = np.zeros((height, width, 4), np.uint32)
     for i in range(height):
         for j in range(width):
             if count[i, j] > 0:
                 out[i, j, 0] = count[i, j]
                 for c in range(3):
-                    out[i, j, c + 1] = count[i, j] * colours[top[i, j], c]
-    return out
+                    out[i, j, c + 1] = count[i, j] * np.uint32(colours[top[i, j], c])
 
 
 @njit(cache=True, nogil=True)
-def smooth(counts, reach):
-    """Count the objects around each pixel: two running means of 2·reach + 1 pixels along each axis, (H, W) float32.
-
-    In integers, so that nothing drifts (a count past what they can hold is cut; no scale shows such a difference). Cost
-    is that of four passes, whatever the reach; beyond the edge there is nothing.
-    """
+def _smooth_lines(counts, reach, now):
+    """Running sums of 2·reach + 1 pixels along the lines, twice."""
     height, width = counts.shape
-    if reach < 1:
-        return counts.astype(np.float32)
     window = 2 * reach + 1
     most = np.uint32(2**32 // window**4)
-    now = np.empty((height, width), np.uint32)
     padded = np.zeros(width + 2 * reach + 1, np.uint32)
     for i in range(height):
         for j in range(width):
             padded[reach + 1 + j] = min(np.uint32(counts[i, j]), most)
         for _ in range(2):
             total = np.uint32(0)
-            for j in range(reach):
-                total += padded[reach + 1 + j] if j < width else np.uint32(0)
+            for j in range(min(reach, width)):
+                total += padded[reach + 1 + j]
             for j in range(width):
                 total += padded[j + window] - padded[j]
                 now[i, j] = total
             padded[reach + 1 : reach + 1 + width] = now[i]
-    share = np.float32(1.0 / window**4)
-    for _turn in range(2):
-        _smooth_columns(now, reach)
-    return now * share
 
 
 @njit(cache=True, nogil=True)
@@ -406,8 +418,7 @@ def _smooth_columns(now, reach):
 
 
 @njit(cache=True, nogil=True)
-def _over(front, back, dimmed):
-    out = np.zeros_like(front)
+def _over(front, back, dimmed, out):
     height, width = front.shape[:2]
     for i in range(height):
         for j in range(width):
@@ -424,4 +435,3 @@ def _over(front, back, dimmed):
                     mixed = (front[i, j, c] * a + back[i, j, c] * b) * share
                     out[i, j, c] = np.uint8(mixed + np.float32(0.5))
                 out[i, j, 3] = np.uint8(255 * total + np.float32(0.5))
-    return out
