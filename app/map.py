@@ -94,6 +94,7 @@ class MapView:
         self._colouring = Colouring(None, dark=state.dark)
         self._watchers: list[tuple[Shown, Watcher]] = []
         self.frame: Frame | None = None
+        self._asked: tuple[Box, tuple[int, int]] | None = None
         self._stale = False
         self._drawing = Background(pn.state.curdoc)
         self._viewfinder = Viewfinder(self.look, figure=figure)
@@ -206,6 +207,7 @@ class MapView:
 
     def look(self, view: Box, size: tuple[int, int]) -> None:
         """The browser shows a part of the plane in a window of so many pixels: draw it."""
+        self._asked = view, size
         if self._base is None or self._placed is None or not min(size) > 0:
             self._viewfinder.drawn()
             return
@@ -299,6 +301,8 @@ class MapView:
             layer.place(placed if finished else None)
         if moved or (self._camera.size is not None and self.shown.view is None):
             self._look_at(self._camera.whole(placed.bounds))
+        if self._camera.size is None and self._asked is not None:  # the window was there before the layout
+            self.look(*self._asked)
         self._show_selection()
         self._mark_all()
         if self._colouring.values is None and self.shown.colour != "density":

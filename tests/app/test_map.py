@@ -66,6 +66,16 @@ def test_a_view_kept_in_the_address_is_shown_again(own_survey):
     assert state.view == (-1.0, -2.0, 3.0, 4.0)
 
 
+def test_a_layout_that_is_placed_after_the_window_came_is_drawn(own_survey):
+    """A cold server: the page is laid out while the layout is still being read."""
+    found = MapView(State(layout=""), Store(own_survey.path))
+    found.look((0, 0, 1, 1), SIZE)
+    assert found.frame is None
+    found.state.layout = own_survey.layouts[0]
+    assert found.frame is not None and found.frame.size == SIZE and found.frame.rgba[:, :, 3].any()
+    found.close()
+
+
 def test_a_lasso_selects_what_is_inside_and_dims_the_rest(view):
     before = picture(view)
     lasso(view, middle(view))
