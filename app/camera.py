@@ -26,6 +26,10 @@ class Camera:
         self._fitted = _around((x0 + x1) / 2, (y0 + y1) / 2, unit, (width, height))
         return self._fitted
 
+    def shows_whole(self, view: Box) -> bool:
+        """Whether a view is the one that was given for the whole layout."""
+        return self._fitted == view
+
     def resized(self, view: Box, size: tuple[int, int], bounds: Box) -> Box:
         """A view after the window has changed: the whole stays whole, else the same middle and nothing seen is lost."""
         whole = self._fitted == view

@@ -60,6 +60,10 @@ class Columns:
         """Columns that can be coloured and sorted by: ids and free text are left out."""
         return [c for c in self._survey.columns if self._kind(c) != "text"]
 
+    def numbers(self) -> list[str]:
+        """Columns of numbers."""
+        return [c for c in self._survey.columns if self._kind(c) == "number"]
+
     def scores(self) -> list[str]:
         """Names of the stored scores, the newest first."""
         return list(self._survey.scores)
