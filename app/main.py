@@ -218,11 +218,11 @@ class Session:
         elif kind == "pictures":
             self._new_own_stretch()
         elif kind == "problem":
+            self.state.notice = ("error", detail)
         elif kind == "done":
             self.selecting.heard(detail)
         elif kind == "selections":
             self.kept.refresh()
-            self.state.notice = ("error", detail)
         elif kind == "jobs":
             self.running.update()
             self._without_layout()
