@@ -95,6 +95,7 @@ class MapView:
         self._watchers: list[tuple[Shown, Watcher]] = []
         self.frame: Frame | None = None
         self._asked: tuple[Box, tuple[int, int]] | None = None
+        self._ratio = 1.0
         self._stale = False
         self._drawing = Background(pn.state.curdoc)
         self._viewfinder = Viewfinder(self.look, figure=figure)
@@ -205,9 +206,9 @@ class MapView:
 
     # -- drawing -------------------------------------------------------------------------------------------------------
 
-    def look(self, view: Box, size: tuple[int, int]) -> None:
-        """The browser shows a part of the plane in a window of so many pixels: draw it."""
-        self._asked = view, size
+    def look(self, view: Box, size: tuple[int, int], ratio: float = 1.0) -> None:
+        """The browser shows a part of the plane in a window of so many pixels, `ratio` of the screen along each: draw it."""
+        self._asked, self._ratio = (view, size), ratio
         if self._base is None or self._placed is None or not min(size) > 0:
             self._viewfinder.drawn()
             return
@@ -232,7 +233,7 @@ class MapView:
             return
         self._stale = False
         scene = Scene(self._base, self._members, self._colouring, self.state.target)
-        self._drawing.run("frame", partial(scene.draw, view, size), self._show, self._failed)
+        self._drawing.run("frame", partial(scene.draw, view, size, self._ratio), self._show, self._failed)
 
     def _show(self, frame: Frame) -> None:
         self.frame = frame
@@ -302,7 +303,7 @@ class MapView:
         if moved or (self._camera.size is not None and self.shown.view is None):
             self._look_at(self._camera.whole(placed.bounds))
         if self._camera.size is None and self._asked is not None:  # the window was there before the layout
-            self.look(*self._asked)
+            self.look(*self._asked, self._ratio)
         self._show_selection()
         self._mark_all()
         if self._colouring.values is None and self.shown.colour != "density":

@@ -58,9 +58,9 @@ class Scene:
     colouring: Colouring
     target: str
 
-    def draw(self, view: Box, size: tuple[int, int]) -> Frame:
-        """Draw a view in a window of so many pixels."""
-        inner = View(*view, *size)
+    def draw(self, view: Box, size: tuple[int, int], ratio: float = 1.0) -> Frame:
+        """Draw a view in a window of so many pixels, with `ratio` pixels of the screen along each."""
+        inner = View(*view, *(max(1, round(side * ratio)) for side in size))
         wide = inner.grown(MARGIN)
         margin = (wide.width - inner.width) // 2, (wide.height - inner.height) // 2
         base = self.colouring.draw(self.points, wide, margin=margin)

@@ -12,7 +12,7 @@ export function render({ model, view }) {
     const { x0, y0, x1, y1, width, height } = wanted;
     wanted = null;
     since = performance.now();
-    model.send_msg({ x0, y0, x1, y1, width, height });
+    model.send_msg({ x0, y0, x1, y1, width, height, ratio: Math.min(Math.max(window.devicePixelRatio || 1, 1), 3) });
   };
   const end = follow(view, model.figure, (camera) => { wanted = camera; ask(); }, queueMicrotask);
   const press = (event) => { pressed = event.type === "pointerdown"; if (!pressed) setTimeout(ask); };

@@ -13,9 +13,12 @@ from app.camera import Box
 from app.frames import script
 from app.layer import Layer
 
+#: Pixels of the screen of which each gets its own, where it is a fine one; a larger window shares them.
+MOST = 3_000_000
+
 
 class Viewfinder(Layer):
-    """Asks for frames; ``asked(view, size)`` hears, and `drawn` says that the frame is on its way.
+    """Asks for frames; ``asked(view, size, ratio)`` hears, and `drawn` says that the frame is on its way.
 
     Parameters
     ----------
@@ -24,13 +27,15 @@ class Viewfinder(Layer):
 
     _esm = script("layer.js", "viewfinder.js")
 
-    def __init__(self, asked: Callable[[Box, tuple[int, int]], None], **params):
+    def __init__(self, asked: Callable[[Box, tuple[int, int], float], None], **params):
         super().__init__(**params)
         self._asked = asked
 
     def _handle_msg(self, data) -> None:
         x0, y0, x1, y1 = (float(data[k]) for k in ("x0", "y0", "x1", "y1"))
-        self._asked((x0, y0, x1, y1), (int(data["width"]), int(data["height"])))
+        width, height = int(data["width"]), int(data["height"])
+        ratio = min(float(data["ratio"]), max(1.0, (MOST / max(1, width * height)) ** 0.5))
+        self._asked((x0, y0, x1, y1), (width, height), ratio)
 
     def drawn(self) -> None:
         """The browser may ask again."""

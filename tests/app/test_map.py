@@ -59,6 +59,14 @@ def test_the_first_view_shows_every_object_with_equal_units(view):
     assert picture(view)[:, :, 3].any()
 
 
+def test_a_fine_screen_gets_its_own_pixels(view):
+    before, size = view.state.view, view.frame.rgba.shape
+    view.shown.view, view.frame = None, None
+    view.look(before, SIZE, 2.0)
+    assert view.frame.size == SIZE and view.frame.rgba.shape[:2] == pytest.approx((2 * size[0], 2 * size[1]), abs=2)
+    assert view.state.view == before
+
+
 def test_a_view_kept_in_the_address_is_shown_again(own_survey):
     state = State(layout=own_survey.layouts[0], view=(-1.0, -2.0, 3.0, 4.0))
     found = MapView(state, Store(own_survey.path))
