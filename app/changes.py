@@ -16,7 +16,8 @@ from engine.errors import UserError
 class Changes:
     """Subscriptions of the sessions that share a survey.
 
-    Kinds of change: 'labels' and 'ranking' (detail: target), 'layouts' (detail: name of one that can be drawn now),
+    Kinds of change: 'labels' and 'ranking' (detail: target), 'growing' (detail: the layout that is being
+    made, or nothing when it has ended), 'layouts' (detail: name of one that can be drawn now),
     'pictures', 'scores', 'clusters' (detail: the newest clustering, or the one renamed), 'jobs', 'representation'
     (detail: name of the one in use now), 'selections' (detail: the name of one that was changed), 'done' (detail: a command
     that has ended), 'problem' (detail: the text).

@@ -14,11 +14,12 @@ from param.parameterized import discard_events
 
 from app.beside import Beside
 from app.chrome import Chrome
+from app.following import Following
 from app.gallery import GalleryView
 from app.inspector import InspectorView
-from app.map import MapView
 from app.kept import Kept
 from app.lasting import Lasting
+from app.map import MapView
 from app.selecting import Selecting
 from app.sidebar import JobList, Rail
 from app.state import RESTORED, RESTORED_BESIDE, State
@@ -26,7 +27,6 @@ from app.store import Store
 from app.stretching import StretchView
 from app.theme import page_style, palette
 from app.training import TrainingView
-from app.wording import in_words
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,9 @@ class Session:
         self.training = TrainingView(self.state, store)
         self.running = JobList(store, small=True, margin=(0, 8), align="center")
         self.page = self._page()
+        self.following = Following(self.state, store, self.rail.layouts, self.map, self._offer_layouts)
         self._unsubscribe = store.subscribe(self._heard)
         self._watch()
-        self._without_layout()
         pn.state.on_session_destroyed(self.close)
 
     # -- what the page is made of --------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Session:
     def _watch(self) -> None:
         self.state.param.watch(lambda event: self.chrome.say(*event.new), "notice")
         self.chrome.param.watch(self._fit_window, "window_width")
-        self.state.param.watch(lambda event: self.rail.make_layout(), "layout_wanted")
+        self.state.param.watch(lambda event: self.rail.layouts.make(), "layout_wanted")
         self.state.param.watch(lambda event: self._make_room(), "two")
         self.state.param.watch(lambda event: self._rank(), "target")
         self._rank()
@@ -206,6 +206,7 @@ class Session:
     def _heard(self, kind: str, detail: str) -> None:
         """Something changed in the store, by this session or another."""
         self.rail.heard(kind, detail)
+        self.following.heard(kind, detail)
         self.training.heard(kind)
         if kind == "representation":
             self.state.notice = ("info", f"Search and suggestions go by ‘{detail}’ now")
@@ -213,8 +214,6 @@ class Session:
             self.state.labels_version += 1
         elif kind == "ranking" and detail == self.state.target:
             self.state.ranking_version += 1
-        elif kind == "layouts":
-            self._new_layouts(detail)
         elif kind == "pictures":
             self._new_own_stretch()
         elif kind == "problem":
@@ -225,7 +224,6 @@ class Session:
             self.kept.refresh()
         elif kind == "jobs":
             self.running.update()
-            self._without_layout()
             if self.store.jobs.current is None:
                 self._rank()  # the job may have made the first representation
 
@@ -236,34 +234,11 @@ class Session:
             followed = self.state.stretch in (before, now)
             self.state.param.update(own_stretch=now, **({"stretch": now} if followed else {}))
 
-    def _new_layouts(self, made: str) -> None:
-        """A layout was made: show it to who asked for it, and where there was none."""
+    def _offer_layouts(self) -> None:
+        """List the layouts where one is chosen."""
         names = self.store.layouts()
-        self._layout.param.update(options=names, visible=bool(names))
+        self._layout.param.update(options=names, value=self.state.layout or None, visible=bool(names))
         self.beside.offer()
-        if made and (self.rail.awaits_layout or not self.state.layout):
-            self.rail.awaits_layout = False
-            self.state.layout = self._layout.value = made
-        self._without_layout()
-
-    def _without_layout(self) -> None:
-        """Say on the map what there is to do when no layout is there."""
-        if self.state.layout:
-            return
-        job = self.store.jobs.current
-        if job is not None:
-            self.map.overlay.status = {
-                "title": f"{job.title} is being made",
-                "text": in_words(job) or "starting …",
-                "progress": job.fraction or 0.0,
-            }
-        else:
-            self.map.overlay.status = {
-                "title": "No layout yet",
-                "action": "Make a UMAP",
-                "text": "A layout places objects that look alike near each other. It takes seconds for thousands of objects, "
-                "minutes for millions, and you can go on meanwhile.",
-            }
 
     # -- across reloads ------------------------------------------------------------------------------------------------
 

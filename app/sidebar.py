@@ -16,6 +16,7 @@ from app.exporting import ExportDialog
 from app.frames import styles
 from app.jobs import Job
 from app.kept import Kept
+from app.layouting import LayoutDialog
 from app.state import State
 from app.store import Store
 from app.wording import in_words
@@ -24,8 +25,6 @@ from engine.search.find import Found, find
 
 HERE = Path(__file__).parent
 
-#: Methods the rail offers, and what people call them.
-METHODS = {"umap": "UMAP", "tsne": "t-SNE", "pca": "PCA"}
 #: What a command is called while it runs.
 TITLES = {"embed": "Representation", "layout": "Layout"}
 
@@ -78,7 +77,7 @@ class Rail:
     def __init__(self, state: State, store: Store, kept: Kept):
         self.state, self.store, self.kept = state, store, kept
         self._work = Background(pn.state.curdoc)
-        self.awaits_layout = False
+        self.layouts = LayoutDialog(state, store)
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
         self.clusters = ClusterView(state, store)
@@ -106,12 +105,6 @@ class Rail:
 
     def panel(self) -> pn.viewable.Viewable:
         """The rail."""
-        makers = pn.FlexBox(
-            *[self._maker(method, title) for method, title in METHODS.items()],
-            gap="4px",
-            margin=0,
-            sizing_mode="stretch_width",
-        )
         out = pmui.Button(
             label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
         )
@@ -134,8 +127,8 @@ class Rail:
             self._query,
             self._chips,
             self.clusters.panel(),
-            _head("Make a layout"),
-            makers,
+            _head("Layouts"),
+            self.layouts.panel(),
             _head("Representations"),
             self._representation,
             learn,
@@ -152,6 +145,7 @@ class Rail:
         """End what belongs to the session."""
         self._work.close()
         self.clusters.close()
+        self.layouts.close()
 
     def offer(self) -> None:
         """List what the map can be coloured by."""
@@ -161,16 +155,6 @@ class Rail:
         """What a map can be coloured by, in groups."""
         return {"Map": ["density"], **self.store.value_names()}
 
-    def make_layout(self, method: str = "umap") -> None:
-        """Start the layout's job, after the representation's if there is none yet."""
-        if not self.store.survey.representations:
-            self.store.jobs.start("Representation", "embed")
-        self.awaits_layout = True
-        options = ["--method", method]
-        if self.store.representation not in (None, self.store.survey.representations[0]):
-            options += ["--representation", self.store.representation]
-        self.store.jobs.start(f"{METHODS[method]} layout", "layout", *options)
-
     def _show_representations(self) -> None:
         """Offer the representations where there is a choice."""
         names = self.store.survey.representations
@@ -179,17 +163,6 @@ class Rail:
     def _use(self, event) -> None:
         if event.new and event.new != self.store.representation:
             self.store.use(event.new)
-
-    def _maker(self, method: str, title: str) -> pmui.Button:
-        button = pmui.Button(
-            label=title,
-            variant="outlined",
-            size="small",
-            margin=0,
-            description=f"python -m engine layout … --method {method}",
-        )
-        button.on_click(lambda event: self.make_layout(method))
-        return button
 
     # -- selections ----------------------------------------------------------------------------------------------------
 

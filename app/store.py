@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from app.changes import Changes
 from app.clusterings import Clusterings
 from app.codes import LABEL_NAMES, LabelCodes
 from app.columns import Columns, Values
+from app.growing import Growing
 from app.jobs import Jobs
 from app.layouts import Layouts, Placed
 from app.preserved import Preserved
@@ -44,7 +44,9 @@ class Store:
         self.rankings = Rankings(self.survey, self.codes, self.changes)
         self.runs = Runs(self.survey.path / "models")
         self._chosen: str | None = None
-        self.jobs = Jobs(self.survey.path, on_change=partial(self.publish, "jobs"), on_done=self._job_done)
+        self.jobs = Jobs(self.survey.path, on_change=self._jobs_changed, on_done=self._job_done)
+        self.growing = Growing(self.survey, self.jobs, self.publish)
+        self.makes_first_layout = False
         self._layouts = Layouts(self.survey)
         self._columns = Columns(self.survey)
         self.clusterings = Clusterings(self.survey)
@@ -62,6 +64,11 @@ class Store:
         """Tell every session of a change; from any thread."""
         self.changes.publish(kind, detail)
 
+    def _jobs_changed(self) -> None:
+        """A job is farther: so may be the layout that it makes."""
+        self.publish("jobs")
+        self._worker.submit("growing", self.growing.look)
+
     def _job_done(self, command: str) -> None:
         """A command has ended: what it wrote may be new to us."""
         for part in (self._layouts, self._columns, self._preserved, self.clusterings, self.rankings):
@@ -69,14 +76,16 @@ class Store:
         self._thumbs.reopen()
         for kind in ("pictures", "scores"):
             self.publish(kind)
+        self.publish("done", command)
         if command == "layout" and self.layouts():
             self.prepare(self.layouts()[0])
+        elif not self.layouts() and self.survey.representations:
+            self.make_first_layout()
         elif command == "clusters":
             self.publish("clusters", next(iter(self.clusterings.names()), ""))
 
     # -- representations -----------------------------------------------------------------------------------------------
 
-        self.publish("done", command)
     @property
     def representation(self) -> str | None:
         """The representation that searches and learns, and that layouts are made of: the one chosen, else the newest."""
@@ -119,6 +128,22 @@ class Store:
     def exemplars(self, layout: str) -> Exemplars:
         """The objects that stand for each part of a layout, at every scale (in a thread: it may have to be made)."""
         return self._layouts.exemplars(layout)
+
+    def make_first_layout(self) -> None:
+        """Make the layout by principal components, in the store's thread; subscribers hear ('layouts', name)."""
+
+        def work() -> None:
+            with self.changes.reporting():
+                try:
+                    if not self.layouts():
+                        self.survey.layout("pca", representation=self.representation)
+                finally:
+                    self.makes_first_layout = False
+                self.placed(self.layouts()[0])
+                self.publish("layouts", self.layouts()[0])
+
+        self.makes_first_layout = True
+        self._worker.submit("first layout", work)
 
     def prepare(self, layout: str) -> None:
         """Read a layout in the store's thread; subscribers hear ('layouts', name)."""
@@ -166,6 +191,10 @@ class Store:
             known = ", ".join(n for names in self.value_names().values() for n in names)
             raise UserError(f"there is nothing called {name!r} to colour or sort by", f"choose one of: {known}")
         return self._columns.values(name)
+
+    def number_columns(self) -> list[str]:
+        """Columns of the catalogue that hold numbers."""
+        return self._columns.numbers()
 
     def unit(self, column: str) -> str:
         """Unit of a column, empty if unknown."""
