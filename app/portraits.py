@@ -164,7 +164,7 @@ class Portraits(Layer):
         self._exemplars: Exemplars | None = None
         self._looked: tuple[Box, tuple[int, int]] | None = None
         self._gathered: Gathered | None = None
-        self._number = self._epoch = 0
+        self._number = self._epoch = self._batch = 0
         self._sent: OrderedDict[int, None] = OrderedDict()
         self._blank: set[int] = set()  # unreadable
         self._watch()
@@ -181,10 +181,10 @@ class Portraits(Layer):
 
     def place(self, placed: Placed | None) -> None:
         """Another layout: nothing of the one before may stay."""
-        self._placed, self._exemplars, self._looked = placed, None, None
+        self._placed, self._exemplars = placed, None
         self._work.cancel("gather")
         self._show(None)
-        self._gather_now()
+        self._after_rest(self._gather_now)  # the view that belongs to it comes first
 
     def look(self, view: Box, size: tuple[int, int]) -> None:
         """Another view: choose when it rests."""
@@ -329,7 +329,8 @@ class Portraits(Layer):
         def done(pictures: list[bytes]) -> None:
             self._sent.update(dict.fromkeys(rows))
             self._blank |= {row for row, picture in zip(rows, pictures) if not picture}
-            self.pictures = pack({"epoch": epoch, "rows": rows}, pictures)
+            self._batch += 1  # the same pictures once more must be another message
+            self.pictures = pack({"batch": self._batch, "epoch": epoch, "rows": rows}, pictures)
             self._send_pictures()
 
         self._work.run("pictures", lambda: self.store.pictures(rows, stretch), done, self._failed)
