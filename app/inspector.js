@@ -2,6 +2,10 @@
 
 const address = (picture) => (picture.length ? URL.createObjectURL(new Blob([picture])) : "");
 
+// Parameters of the component, and what shows each.
+const LATER = [["picture", "showPicture"], ["views", "showViews"], ["numbers", "showNumbers"], ["near", "showNear"]];
+const FRAMES = [["frame", "showObject"], ...LATER];
+
 class Inspector {
   constructor(model) {
     this.model = model;
@@ -67,12 +71,14 @@ class Inspector {
       this.views.start(header, pictures[0]);
       this.near.replaceChildren();
       this.content.scrollTop = 0;
+      // Panel keeps no order between two messages: what came before its object is taken now
+      for (const [name, show] of LATER) if (this.model[name]?.byteLength) this[show](this.model[name]);
     }
     this.drawFacts();
     this.drawChanging();
   }
 
-  // Pictures, views and numbers come after their object; what is still on its way of an earlier one is dropped.
+  // Pictures, views and numbers belong to their object; what is still on its way of an earlier one is dropped.
   ofThis(buffer) {
     const frame = parse(buffer);
     return frame && this.header && frame.header.row === this.header.row ? frame : null;
@@ -197,12 +203,11 @@ export function render({ model }) {
   const inspector = new Inspector(model);
   const onKey = (event) => inspector.key(event);
   document.addEventListener("keydown", onKey, true);
-  const frames = { frame: "showObject", picture: "showPicture", views: "showViews", numbers: "showNumbers", near: "showNear" };
-  for (const [name, show] of Object.entries(frames)) model.on(name, () => inspector[show](model[name]));
+  for (const [name, show] of FRAMES) model.on(name, () => inspector[show](model[name]));
   model.on("dark", () => inspector.theme(model.dark));
   model.on("msg:custom", (data) => inspector.message(data.data ?? data));
   model.on("remove", () => { document.removeEventListener("keydown", onKey, true); inspector.destroy(); });
   inspector.theme(model.dark);
-  for (const [name, show] of Object.entries(frames)) if (model[name]?.byteLength) inspector[show](model[name]);
+  if (model.frame?.byteLength) inspector.showObject(model.frame);
   return inspector.root;
 }
