@@ -69,10 +69,11 @@ class Editing:
         self._own = False
         self._number = 0
         self.edited: Edited | None = None
-        state.param.watch(lambda *events: self._selection_changed(), "selection")
+        self._watcher = state.param.watch(lambda *events: self._selection_changed(), "selection")
 
     def close(self) -> None:
-        """End what belongs to the session."""
+        """End what belongs to the session, or to a map that is taken away."""
+        self.state.param.unwatch(self._watcher)
         self._work.close()
 
     def begin(self, layout: str, path: origins.Path | None = None) -> None:

@@ -44,9 +44,11 @@ class Outlines(Layer):
         self.state, self._kept = state, kept
         self._placed: Placed | None = None
         self.editing = Editing(state, store, kept.selecting, self._show)
-        state.param.watch(lambda *events: self._show(), ["selection", "selection_how"])
-        state.param.watch(lambda event: self.param.update(dark=event.new), "dark")
-        kept.param.watch(lambda *events: self._show(), "drawn")
+        self._watched = [
+            (state, state.param.watch(lambda *events: self._show(), ["selection", "selection_how"])),
+            (state, state.param.watch(lambda event: self.param.update(dark=event.new), "dark")),
+            (kept, kept.param.watch(lambda *events: self._show(), "drawn")),
+        ]
 
     def place(self, placed: Placed | None) -> None:
         """Another layout: other outlines."""
@@ -62,7 +64,9 @@ class Outlines(Layer):
             self.editing.begin(self._placed.name)
 
     def close(self) -> None:
-        """End what belongs to the session."""
+        """End what belongs to the session, or to a map that is taken away."""
+        for whose, watcher in self._watched:
+            whose.param.unwatch(watcher)
         self.editing.close()
 
     def _heard(self, message: dict) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -80,7 +80,7 @@ class Selecting(param.Parameterized):
         self._now = Step.of(*self._head, store.n)
         self._own = self._quiet = self._dragging = False
         self._wanted: tuple[dict, np.ndarray | None] | None = None
-        state.param.watch(lambda *events: self._changed(), "selection")
+        state.param.watch(self._changed, ["selection", "selection_how"])
 
     def close(self) -> None:
         """End what belongs to the session."""
@@ -237,6 +237,10 @@ class Selecting(param.Parameterized):
 
     def settle(self, rows: np.ndarray | None, how: dict) -> None:
         """Show what a page had before it was reloaded: no step, nothing to go back from."""
+        self._head = rows, how
+        self._settle(rows, how)
+
+    def _settle(self, rows: np.ndarray | None, how: dict) -> None:
         self._quiet = True
         try:
             self._take(rows, how)
@@ -270,7 +274,7 @@ class Selecting(param.Parameterized):
 
         def shown(rows: np.ndarray | None) -> None:
             if self._now is to:  # else a newer step has been taken meanwhile
-                self.settle(rows, to.how)
+                self._settle(rows, to.how)
 
         self._step(work, shown)
 
@@ -295,8 +299,13 @@ class Selecting(param.Parameterized):
         finally:
             self._own, self._quiet = False, before
 
-    def _changed(self) -> None:
+    def _changed(self, *events) -> None:
         rows, how = self.state.selection, self.state.selection_how
+        if not any(event.name == "selection" for event in events):  # it is only called otherwise
+            self._now = replace(self._now, how=how)
+            if self._head[0] is rows:  # no step is under way
+                self._head = rows, how
+            return
         if not self._own:
             self._head = rows, how
         now = Step.of(rows, how, self.store.n)

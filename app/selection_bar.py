@@ -47,17 +47,21 @@ class SelectionBar(Layer):
         self._counts = (0, 0)
         self._placed: Placed | None = None
         self._homeless = 0
-        for source, names in (
+        shown = (
             (state, ["selection", "selection_how", "combining"]),
             (self._selecting, ["past", "future"]),
-        ):
-            source.param.watch(lambda *events: self._show(), names)
-        state.param.watch(lambda *events: self._count_homeless(), "selection")
-        outlines.param.watch(lambda *events: self._show(), "frame")
+            (outlines, ["frame"]),
+        )
+        self._watched = [
+            (state, state.param.watch(lambda *events: self._count_homeless(), "selection")),
+            *((source, source.param.watch(lambda *events: self._show(), names)) for source, names in shown),
+        ]
         self._show()
 
     def close(self) -> None:
-        """End what belongs to the session."""
+        """End what belongs to the session, or to a map that is taken away."""
+        for whose, watcher in self._watched:
+            whose.param.unwatch(watcher)
         self._work.close()
 
     # -- what the map says ---------------------------------------------------------------------------------------------
