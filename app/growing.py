@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from app.jobs import Job, Jobs
 from app.layouts import Placed
 from engine.maps import previews
+from engine.maps.layouts.task import Settings, Task, framed, principal
 from engine.maps.tiles import TileIndex
 from engine.survey import Survey
 
@@ -52,10 +53,23 @@ class Growing:
     """
 
     def __init__(self, survey: Survey, jobs: Jobs, publish: Callable[[str, str], None]):
+        self._survey = survey
         self._folder = survey.path / "layouts"
         self._jobs, self._publish = jobs, publish
         self._number = self._job = 0
         self.now: Grown | None = None
+
+    def begin(self, job: Job, representation: str) -> None:
+        """Show the principal components while the job still starts: they are where it begins; call it in a thread."""
+        running = self._jobs.current
+        if running is None or running.number != job.number or self._job == job.number:
+            return
+        start = principal(Task(self._survey, representation, Settings()))
+        xy = framed(start.xy, start.rows, len(self._survey))
+        placed = Placed(f"{job.title}{UNFINISHED}", xy, TileIndex.build(xy))
+        if self._job != job.number:  # the job may have been faster
+            self.now = Grown(placed, "PCA", 0, 0, job.number)
+            self._publish("growing", job.title)
 
     def look(self) -> None:
         """See what is new; takes as long as sorting the points, so call it in a thread."""
@@ -63,13 +77,11 @@ class Growing:
         if not makes_layout(job) or job is None or job.over:
             self._end()
             return
-        if job.number != self._job:
-            self._number, self._job = 0, job.number
-        found = previews.look(self._folder, self._number)
+        found = previews.look(self._folder, self._number if job.number == self._job else 0)
         if found is None:
             return
-        self._number = found.number
-        placed = Placed(found.name + UNFINISHED, found.xy, TileIndex.build(found.xy))
+        self._number, self._job = found.number, job.number
+        placed = Placed(f"{job.title}{UNFINISHED}", found.xy, TileIndex.build(found.xy))
         self.now = Grown(placed, found.words, found.done, found.total, job.number)
         self._publish("growing", found.name)
 

@@ -74,11 +74,14 @@ class LayoutDialog:
         options = ["--method", method]
         if self.store.representation not in (None, *self.store.survey.representations[:1]):
             options += ["--representation", str(self.store.representation)]
-        self._start(method, options)
+        self._start(method, options, self.store.representation)
 
-    def _start(self, method: str, options: list[str]) -> Job:
+    def _start(self, method: str, options: list[str], representation: str | None) -> Job:
         self.awaits = True
-        return self.store.jobs.start(f"{METHODS[method][0]} layout", "layout", *options, "--preview")
+        job = self.store.jobs.start(f"{METHODS[method][0]} layout", "layout", *options, "--preview")
+        if method not in (*BARE, "pca"):
+            self.store.show_beginning(job, representation)
+        return job
 
     # -- what the browser asks for -------------------------------------------------------------------------------------
 
@@ -133,6 +136,7 @@ class LayoutDialog:
         return {
             "method": method,
             "options": options,
+            "representation": representation,
             "estimate": _told(found),
             "free": free,
             "replaces": name != free and name in self.store.layouts(),
@@ -142,7 +146,7 @@ class LayoutDialog:
         self.view.send("drafted", **{key: draft[key] for key in ("method", "estimate", "free", "replaces")})
 
     def _begin(self, draft: dict) -> None:
-        self._start(draft["method"], draft["options"])
+        self._start(draft["method"], draft["options"], draft["representation"])
         self.view.send("started")
 
 

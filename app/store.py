@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from app.clusterings import Clusterings
 from app.codes import LABEL_NAMES, LabelCodes
 from app.columns import Columns, Values
 from app.growing import Growing
-from app.jobs import Jobs
+from app.jobs import Job, Jobs
 from app.layouts import Layouts, Placed
 from app.preserved import Preserved
 from app.ranking import RANKED, Ranking, Rankings
@@ -144,6 +145,11 @@ class Store:
 
         self.makes_first_layout = True
         self._worker.submit("first layout", work)
+
+    def show_beginning(self, job: Job, representation: str | None) -> None:
+        """Show where a layout's job begins before it has got there; subscribers hear ('growing', title)."""
+        if representation is not None:
+            self._worker.submit("beginning", partial(self.growing.begin, job, representation))
 
     def prepare(self, layout: str) -> None:
         """Read a layout in the store's thread; subscribers hear ('layouts', name)."""

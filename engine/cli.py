@@ -143,8 +143,6 @@ def stretch(args, progress: Progress) -> Outcome:
 
 def layout(args, progress: Progress) -> Outcome:
     """Place the objects on a map, say what that would take, or place what is new on a map that is there."""
-    from engine.maps.newcomers import place
-
     survey = Survey.open(args.survey)
     options = {
         key: getattr(args, key)
@@ -154,6 +152,8 @@ def layout(args, progress: Progress) -> Outcome:
     if args.estimate:
         return _estimated(survey, args, options)
     if args.place is not None:
+        from engine.maps.newcomers import place
+
         source = Survey.open(args.source) if args.source else None
         placed = place(survey, args.place, source=source, progress=progress)
         return {"layout": args.place, "placed": placed}, f"Layout {args.place!r}: {placed:,} more objects placed."
