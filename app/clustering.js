@@ -164,7 +164,7 @@ class ClusterSection {
       }
       return made;
     };
-    const how = select(Object.entries(WORDS).map(([key, [text]]) => [key, text]), kind, "Method");
+    const how = select(Object.entries(WORDS).map(([key, [text]]) => [key, text]), kind, "How clusters are found");
     how.addEventListener("change", () => { this.form = this.made(how.value, kept); this.draw(); });
     const sources = plane ? facts.layouts : facts.representations;
     const source = select(sources.map((name) => [name, name]), plane && sources.includes(facts.layout) ? facts.layout : sources[0], plane ? "Layout" : "Representation");

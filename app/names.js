@@ -6,6 +6,7 @@ const ROOM = 15000; // pixels of the map a name needs, on average: more would be
 const SMALLEST = 14; // pixels that a cluster must be wide to be spoken of, unless it is one of the FIRST
 const FIRST = 6;
 const EDGE = 6; // pixels from the edge of the map
+const STEPS = [0, 1, -1, 2, -2]; // lines that a name may move up or down to find room
 const LOOK = 400; // ms between two looks at what floats above the map
 const DRAG = 4; // pixels that make a press a drag
 
@@ -93,6 +94,19 @@ class Names {
     return null;
   }
 
+  // Where there is room for a name at a place, or a line or two from it but no further than its cluster reaches.
+  room(item, at, camera, taken, reach) {
+    const half = item.width / 2, tall = item.height / 2, into = (value, low, high) => Math.max(low, Math.min(value, high));
+    const x = into(at[0], half + EDGE, camera.width - half - EDGE);
+    for (const step of STEPS) {
+      const y = into(at[1] + step * (item.height + 2), tall + EDGE, camera.height - tall - EDGE);
+      if (Math.abs(y - at[1]) > Math.max(item.height, reach)) continue;
+      const box = [x - half - PAD[0], y - tall - PAD[1], x + half + PAD[0], y + tall + PAD[1]];
+      if (!taken.some((b) => b[0] < box[2] && box[0] < b[2] && b[1] < box[3] && box[1] < b[3])) return { x, y, box };
+    }
+    return null;
+  }
+
   // Boxes of what floats above the map: a name under them could not be read.
   floating() {
     const now = performance.now();
@@ -121,10 +135,9 @@ class Names {
       if (rank >= FIRST && item.place[2] * unit < SMALLEST) continue;
       const at = this.spot(item, camera);
       if (!at) continue;
-      const half = item.width / 2, x = Math.max(half + EDGE, Math.min(at[0], camera.width - half - EDGE));
-      const y = Math.max(item.height / 2 + EDGE, Math.min(at[1], camera.height - item.height / 2 - EDGE));
-      const box = [x - half - PAD[0], y - item.height / 2 - PAD[1], x + half + PAD[0], y + item.height / 2 + PAD[1]];
-      if (taken.some((b) => b[0] < box[2] && box[0] < b[2] && b[1] < box[3] && box[1] < b[3])) continue;
+      const found = this.room(item, at, camera, taken, (item.place[2] * unit) / 2);
+      if (!found) continue;
+      const { x, y, box } = found;
       taken.push(box);
       seen.add(item.code);
       written += 1;
