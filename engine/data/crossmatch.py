@@ -27,6 +27,7 @@ from engine.data.catalogue import (
     text_ids,
 )
 from engine.data.references import some
+from engine.data.sky.directions import unit_vectors
 from engine.errors import UserError
 
 #: Distance within which a position names an object, arcsec: half a typical ground-based seeing disc.
@@ -267,9 +268,9 @@ def _join_positions(
         return rows, 0
     from scipy.spatial import cKDTree
 
-    tree = cKDTree(_unit_vectors(table_ra[known], table_dec[known]))
+    tree = cKDTree(unit_vectors(table_ra[known], table_dec[known]))
     chord = 2 * np.sin(np.radians(radius / 3600) / 2)
-    distance, nearest = tree.query(_unit_vectors(ra[alone], dec[alone]), distance_upper_bound=chord)
+    distance, nearest = tree.query(unit_vectors(ra[alone], dec[alone]), distance_upper_bound=chord)
     found = np.where(np.isfinite(distance), np.append(known, -1)[nearest], -1)
     rows = rows.copy()
     rows[alone] = found
@@ -297,13 +298,8 @@ def _in_hours(table: pa.Table, rows: np.ndarray, ra: np.ndarray, dec: np.ndarray
 
 def _separation(ra: np.ndarray, dec: np.ndarray, other_ra: np.ndarray, other_dec: np.ndarray) -> np.ndarray:
     """Angle between positions, deg."""
-    chord = np.linalg.norm(_unit_vectors(ra, dec) - _unit_vectors(other_ra, other_dec), axis=1)
+    chord = np.linalg.norm(unit_vectors(ra, dec) - unit_vectors(other_ra, other_dec), axis=1)
     return np.degrees(2 * np.arcsin(np.clip(chord / 2, 0, 1)))
-
-
-def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
 def _nothing_matches(table: pa.Table, ids: Sequence[str], column: str | None, place: str, way: str) -> UserError:

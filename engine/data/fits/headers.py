@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,8 @@ _DERIVED = re.compile(r"^(model|residuals?|resid|subtracted)(?: ?map| ?image)?((
 _MORE_CARD = re.compile(r"^(A|B|AP|BP)_ORDER$|^PV\d_\d+$|^CROTA\d$|^(CPDIS|CQDIS|DP|DQ|D2IM)\w*$|^CTYPE[3-9]$")
 _RA_CARDS, _DEC_CARDS = ("RA_OBJ", "RA_TARG", "OBJRA", "RA"), ("DEC_OBJ", "DEC_TARG", "OBJDEC", "DEC")
 _FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
+#: What they say where they say nothing.
+_NO_FILTER = ("CLEAR", "NONE", "N/A", "MULTI", "UNKNOWN")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def examine(path: str) -> Examined:
                 raise ValueError("the file is cut short")
             left = max(0, length - hdus[-1].start - -(-hdus[-1].size // BLOCK) * BLOCK)
     ra, dec = position(chosen, hdus[0])
-    return Examined(images, ra, dec, _filter(chosen, hdus[0]), by_band, _plane_names(chosen, hdus[0]), left)
+    return Examined(images, ra, dec, next(filters(chosen, hdus[0]), None), by_band, _plane_names(chosen, hdus[0]), left)
 
 
 def _readable(images: list[Hdu]) -> list[Hdu]:
@@ -137,9 +139,9 @@ def images_by_band(images: list[Hdu], primary: Hdu) -> dict[str, dict[str, Hdu]]
         split_bands([h.name for h in flat]) if all(h.name for h in flat) else None
     )
     if told is None:
-        filters = [_filter(h) for h in flat]
-        distinct = len({f for f in filters if f}) == len(filters) > 1
-        told = [("", f) for f in filters if f] if distinct else None
+        said = [next(filters(h), None) for h in flat]
+        distinct = len({name for name in said if name}) == len(said) > 1
+        told = [("", name) for name in said if name] if distinct else None
     found: dict[str, dict[str, Hdu]] = {}
     for hdu, pair in zip(flat, told or ()):
         if pair is not None:
@@ -179,13 +181,13 @@ def _choose(stream, images: list[Hdu], path: str) -> Hdu:
     return likely[0]
 
 
-def _filter(*hdus: Hdu) -> str | None:
+def filters(*hdus: Hdu) -> Iterator[str]:
+    """What the filter cards of some headers say, in order, where they say something."""
     for hdu in hdus:
         for key in _FILTER_CARDS:
             name = hdu.get(key)
-            if isinstance(name, str) and name.strip() and not name.strip().upper().startswith("CLEAR"):
-                return name.strip()
-    return None
+            if isinstance(name, str) and name.strip() and not name.strip().upper().startswith(_NO_FILTER):
+                yield name.strip()
 
 
 def position(hdu: Hdu, primary: Hdu) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.data.filters import LETTERS, by_wavelength, wavelength
+from engine.data.fits.headers import filters
 from engine.data.references import named_bands, some, without_extension
 from engine.errors import UserError
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from engine.data.mosaics.tiling import SkyImage
 
 _HUBBLE = re.compile(r"f\d{3,4}(w2|lp|w|m|n|x|r)", re.I)
-_FILTER_CARDS = ("FILTER", "BAND", "FILTNAM", "FILTER1", "FILTER2")
-#: What filter cards say where they say nothing.
-_NO_FILTER = ("CLEAR", "NONE", "N/A", "MULTI", "UNKNOWN")
 #: Cards that name the planes of a cube; their numbers begin with 0 or 1.
 _PLANE_CARDS = ("BAND", "FILTER", "FILT", "CHAN", "PLANE")
 
@@ -70,16 +68,11 @@ def _named(names: Iterable[str], wanted: dict[str, str]) -> str | None:
 
 def _of_card(image: SkyImage, wanted: dict[str, str]) -> str | None:
     """The band as filter cards say it: a short name where there is one (``g DECam SDSS c0001 4720.0`` → ``g``)."""
-    for hdu in (image.hdu, image.primary):
-        for key in _FILTER_CARDS:
-            text = hdu.get(key)
-            if not isinstance(text, str) or not text.strip() or text.strip().upper().startswith(_NO_FILTER):
-                continue
-            text = text.strip()
-            if text.lower() in wanted:
-                return wanted[text.lower()]
-            parts = words(text)
-            return _named([*parts[:1], *parts[:0:-1]], wanted) or "_".join(parts) or None
+    for text in filters(image.hdu, image.primary):
+        if text.lower() in wanted:
+            return wanted[text.lower()]
+        parts = words(text)
+        return _named([*parts[:1], *parts[:0:-1]], wanted) or "_".join(parts) or None
     return None
 
 

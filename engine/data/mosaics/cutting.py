@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from engine.data.catalogue import ID_NAMES, positions, simple_name, text_ids
 from engine.data.crossmatch import match
-from engine.data.mosaics.grids import Grid, Placed, place, unit_vectors
+from engine.data.mosaics.grids import Grid, Placed, place
 from engine.data.mosaics.tiling import Tile, Tiling, find_tiles, images_in
 from engine.data.references import NOTHING, Asked, Found, Place, Root, without_extension
+from engine.data.sky.directions import unit_vectors
 from engine.errors import UserError
 from engine.jobs import Progress, silent
 

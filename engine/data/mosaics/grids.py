@@ -19,6 +19,7 @@ import numpy as np
 
 from engine.data.fits.hdus import Hdu
 from engine.data.sky.astrometry import celestial, pixels, sky
+from engine.data.sky.directions import unit_vectors
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -145,12 +146,6 @@ def grid(hdu: Hdu, primary: Hdu | None = None) -> Grid | None:
     except Exception:  # the library raises many kinds on odd headers: such an image is none of the sky
         return None
     return made if good else None
-
-
-def unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Directions of positions (deg), (n, 3)."""
-    lon, lat = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)
 
 
 def _lattice(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
