@@ -40,7 +40,13 @@ KEYS = {
         "wheel": "zoom; drag moves, double click resets",
     },
     "Label": {"Y": "yes", "N": "no", "U": "unsure", "Z": "undo", "Shift Y N U": "the whole selection (asks first)"},
-    "Page": {"X": "stretch of all pictures", "T": "train, embed, compare", "?": "this list", "Esc": "close"},
+    "Page": {
+        "X": "stretch of all pictures",
+        "T": "train, embed, compare",
+        "O": "make a layout",
+        "?": "this list",
+        "Esc": "close",
+    },
 }
 
 

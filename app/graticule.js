@@ -28,7 +28,7 @@ export function render({ model, view }) {
       node.style.transform = kind === "ra" ? `translate(${left + 4}px, ${Math.min(top, height) - 16}px)` : `translate(calc(${left - 4}px - 100%), ${top - 15}px)`;
     });
   };
-  const blend = () => { view.el.style.mixBlendMode = model.dark ? "lighten" : "darken"; if (camera) setTimeout(() => draw(camera), 50); };
+  const blend = () => { canvas.style.mixBlendMode = model.dark ? "lighten" : "darken"; if (camera) setTimeout(() => draw(camera), 50); };
   const take = () => {
     shown = parse(model.frame)?.header ?? null;
     words.replaceChildren(...(shown?.labels ?? []).map(({ text, kind }) => element("span", kind, text)));

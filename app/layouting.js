@@ -174,7 +174,7 @@ class Maker {
   started() { this.named = false; this.name.value = ""; this.dialog.close(); }
 
   key(event) {
-    if (event.key.toLowerCase() !== "m" || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.defaultPrevented || event.repeat) return;
+    if (event.key.toLowerCase() !== "o" || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.defaultPrevented || event.repeat) return;
     if (event.composedPath().some((n) => n instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT", "DIALOG"].includes(n.tagName) || n.isContentEditable))) return;
     this.open();
   }
