@@ -11,7 +11,7 @@ class Chips {
     this.doing = ""; // "rename" or "colour" in the open menu
     this.root = element("div", "kept");
     this.form = element("form", "keep");
-    this.field = element("input", "", "", { type: "text", placeholder: "Keep selection as …", "aria-label": "Keep selection as", maxlength: 100, spellcheck: "false" });
+    this.field = element("input", "", "", { type: "text", "aria-label": "Keep selection as", maxlength: 100, spellcheck: "false" });
     this.keepButton = element("button", "small", "Keep", { type: "submit" });
     this.form.append(this.field, this.keepButton);
     this.form.addEventListener("submit", (event) => { event.preventDefault(); this.keep(); });
@@ -49,7 +49,7 @@ class Chips {
     if (frame === null) return;
     const shown = this.header = frame.header, nothing = shown.selected === null;
     this.field.disabled = this.keepButton.disabled = nothing;
-    this.field.placeholder = nothing ? "Nothing selected to keep" : `Keep ${shown.selected.toLocaleString("en-US")} objects as …`;
+    this.field.placeholder = nothing ? "Nothing to keep yet" : "Keep as …";
     this.showSaid(shown);
     this.undo.replaceChildren(...(shown.undo ? [element("span", "", shown.undo), button("link", "Undo", "Bring it back", () => this.send("undo")),
       button("shut", "×", "Dismiss", () => this.send("forget"))] : []));
@@ -86,6 +86,7 @@ class Chips {
     dot.disabled = Boolean(item.problem);
     const name = button("name", item.name, item.title, () => this.send("recall", { name: item.name }));
     name.disabled = Boolean(item.problem);
+    name.setAttribute("aria-label", item.name);
     const count = element("span", "count", item.problem ? "damaged" : item.count.toLocaleString("en-US"), { title: item.title });
     const more = button("more", "⋯", `More on ‘${item.name}’`, () => { this.open = this.open === item.name ? "" : item.name; this.doing = ""; this.draw(); });
     more.setAttribute("aria-expanded", String(this.open === item.name));
@@ -101,6 +102,7 @@ class Chips {
     const entry = (text, title, action, { off = false, stays = false } = {}) => {
       const one = button("entry", text, title, () => { if (!stays) this.shut(); action(); });
       one.setAttribute("role", "menuitem");
+      one.setAttribute("aria-label", text);
       one.disabled = off;
       made.append(one);
     };

@@ -129,7 +129,8 @@ class Kept(param.Parameterized):
         def kept(undo: Undo | None) -> None:
             self.param.update(undo=undo, said=("", f"kept ‘{name}’"))
             self._rename_current(rows, name)
-            self.show(name)
+            if origins.layouts(how):  # without an outline its dots would only cover what is lit up
+                self.show(name)
             self._publish(name)
 
         self._task(write, kept, lambda error: setattr(self, "said", ("error", str(error))))

@@ -5,7 +5,7 @@ const BEYOND = 60; // px around the window within which lines are drawn
 const GRASP = 10, EDGE = 7; // px of a handle's and an edge's reach
 const LIVE = 100; // ms between two forms that are sent while the hand moves
 const SETTLED = 1600; // ms after which what the server changed while the page was built is asked for
-const MANY = 3000; // dots above which they are small squares
+const MANY = 500; // dots above which they are smaller
 
 const drawn = (name, attributes = {}) => {
   const made = document.createElementNS(SVG, name);
@@ -107,10 +107,13 @@ class Outlines {
     if (!this.camera) return;
     this.drawDots();
     const parts = [];
-    for (const one of this.kept) for (const ring of one.rings) parts.push(...this.line(ring, "kept", one.colour, one.name));
+    for (const one of this.kept) {
+      one.rings.forEach((ring, k) => parts.push(...this.line(ring, one.takes[k] ? "kept takes" : "kept", one.colour)));
+      parts.push(...this.name(one));
+    }
     for (const one of this.own) {
       const edited = this.edit && String(one.path) === String(this.edit.path);
-      parts.push(...this.line(edited ? this.edit.ring : one.ring, edited ? "own edited" : one.takes ? "own takes" : "own", ""));
+      parts.push(...this.line(edited ? this.edit.ring : one.ring, edited ? "own edited" : one.takes ? "own takes" : "own"));
     }
     if (this.edit) parts.push(...this.handles());
     this.svg.replaceChildren(...parts);
@@ -118,19 +121,23 @@ class Outlines {
     this.root.dataset.kept = this.kept.map((one) => `${one.name}:${one.rings.length}:${one.points.length}`).join("|");
   }
 
-  line(ring, name, colour, label = "") {
-    const { width, height } = this.camera, seen = this.seen(ring);
-    const d = clipped(seen, -BEYOND, -BEYOND, width + BEYOND, height + BEYOND);
+  line(ring, name, colour = "") {
+    const { width, height } = this.camera, d = clipped(this.seen(ring), -BEYOND, -BEYOND, width + BEYOND, height + BEYOND);
     if (!d) return [];
     const halo = drawn("path", { d, class: "halo" }), path = drawn("path", { d, class: name });
     if (colour) path.style.stroke = colour;
-    if (!label) return [halo, path];
+    return [halo, path];
+  }
+
+  // A kept selection is named once, over the highest corner that is seen.
+  name({ name, colour, rings }) {
+    const { width, height } = this.camera, seen = rings.flatMap((ring) => this.seen(ring));
     const top = seen.filter(([x, y]) => x > 0 && x < width && y > 0 && y < height).reduce((a, b) => (a && a[1] <= b[1] ? a : b), null);
-    if (!top) return [halo, path];
-    const words = drawn("text", { x: Math.max(4, Math.min(top[0], width - 8 * label.length)), y: Math.max(14, top[1] - 6), class: "name" });
-    words.textContent = label;
+    if (!top) return [];
+    const words = drawn("text", { x: Math.max(4, Math.min(top[0], width - 8 * name.length)), y: Math.max(14, top[1] - 6), class: "name" });
+    words.textContent = name;
     words.style.fill = colour;
-    return [halo, path, words];
+    return [words];
   }
 
   handles() {
@@ -158,20 +165,13 @@ class Outlines {
     const { camera } = this;
     const seen = points.filter(([x, y]) => x >= camera.x0 && x <= camera.x1 && y >= camera.y0 && y <= camera.y1)
       .map(([x, y]) => [camera.x(x), camera.y(y)]);
-    const small = seen.length > MANY;
-    if (!small) {
-      pen.fillStyle = ground;
+    const radius = seen.length > MANY ? 1.6 : 2.4;
+    for (const [reach, fill] of [[radius + 1, ground], [radius, colour || "#888"]]) {
+      pen.fillStyle = fill;
       pen.beginPath();
-      for (const [x, y] of seen) { pen.moveTo(x + 3.4, y); pen.arc(x, y, 3.4, 0, 2 * Math.PI); }
+      for (const [x, y] of seen) { pen.moveTo(x + reach, y); pen.arc(x, y, reach, 0, 2 * Math.PI); }
       pen.fill();
     }
-    pen.fillStyle = colour || "#888";
-    pen.beginPath();
-    for (const [x, y] of seen) {
-      if (small) pen.rect(x - 1, y - 1, 2, 2);
-      else { pen.moveTo(x + 2.4, y); pen.arc(x, y, 2.4, 0, 2 * Math.PI); }
-    }
-    pen.fill();
   }
 
   // -- the hand: heard before the map, which goes on as ever where nothing of the outline is -----------------------------

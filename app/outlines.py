@@ -23,7 +23,7 @@ from engine.search import origins
 from engine.search.selections import Selection
 
 #: Members of a kept selection up to which each is drawn as a dot.
-DOTS = 20_000
+DOTS = 2_000
 
 
 class Outlines(Layer):
@@ -111,6 +111,14 @@ def drawing(state: State, placed: Placed | None, kept: Sequence[Selection]) -> t
         drawn = origins.shapes(selection.how, placed.name)
         dots = placed.xy[selection.rows] if len(selection) <= DOTS else np.zeros((0, 2), np.float32)
         dots = np.ascontiguousarray(dots[np.isfinite(dots).all(axis=1)])
-        others.append({"name": selection.name, "colour": selection.colour, "outlines": len(drawn), "dots": len(dots)})
+        others.append(
+            {
+                "name": selection.name,
+                "colour": selection.colour,
+                "outlines": len(drawn),
+                "takes": [s.takes for s in drawn],
+                "dots": len(dots),
+            }
+        )
         parts += [*(s.polygon.tobytes() for s in drawn), dots.tobytes()]
     return {"own": own, "kept": others}, parts

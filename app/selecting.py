@@ -1,9 +1,9 @@
 """How a session's selection changes: one step after another, off the event loop, and back again.
 
 Outlines, queries and kept selections replace what is selected, add to it, are taken out of it or cut it down; it can be
-inverted, grown by neighbours and shrunk to its core. Steps are taken in the order they were asked for, each upon what
-the one before has left, even if that has not been shown yet. Whoever else sets `State.selection` (a cluster's name, say)
-makes a step as well. The last `REMEMBERED` are kept, in few bytes, to go back to.
+inverted, grown by neighbours and shrunk to its core. A step begins when the one before is shown, so that each is taken
+upon what a person sees. Whoever else sets `State.selection` (a cluster's name, say) makes a step as well. The last
+`REMEMBERED` are kept, in few bytes, to go back to.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -24,6 +25,9 @@ from engine.errors import UserError
 from engine.maps.neighbours import stored
 from engine.search import growing, origins, sets
 from engine.search.find import Found
+
+#: What a step does in the thread, and who takes its result or what went wrong.
+Task = tuple[Callable[[], Any], Callable[[Any], None], Callable[[UserError], None]]
 
 #: Steps that can be taken back.
 REMEMBERED = 20
@@ -73,12 +77,12 @@ class Selecting(param.Parameterized):
         super().__init__(**params)
         self.state, self.store = state, store
         self._work = Background(pn.state.curdoc)
-        self._steps = 0
+        self._queue: deque[Callable[[], Task | None]] = deque()
+        self._busy = False
         self._back: deque[Step] = deque(maxlen=REMEMBERED)
         self._forth: list[Step] = []
-        self._head: tuple[np.ndarray | None, dict] = (state.selection, state.selection_how)
-        self._now = Step.of(*self._head, store.n)
-        self._own = self._quiet = self._dragging = False
+        self._now = Step.of(state.selection, state.selection_how, store.n)
+        self._quiet = self._dragging = False
         self._wanted: tuple[dict, np.ndarray | None] | None = None
         state.param.watch(self._changed, ["selection", "selection_how"])
 
@@ -114,42 +118,50 @@ class Selecting(param.Parameterized):
         """
         mode = mode or self.state.combining
 
-        def work() -> tuple[Found, Found]:
-            found = find()
-            return found, self._joined(mode, found)
+        def begin() -> Task:
+            rows, how = self.state.selection, self.state.selection_how
 
-        def shown(both: tuple[Found, Found]) -> None:
-            self._take(both[1].rows, both[1].how)
-            if done is not None:
-                done(both[0])
+            def work() -> tuple[Found, Found]:
+                found = find()
+                return found, self._joined(mode, rows, how, found)
 
-        self._step(work, shown, failed)
+            def shown(both: tuple[Found, Found]) -> None:
+                self._show(both[1])
+                if done is not None:
+                    done(both[0])
 
-    def _joined(self, mode: str, found: Found) -> Found:
-        """What is found, joined to the newest selection; in the session's thread."""
-        rows, how = self._head
-        if rows is not None and mode != "replace":
-            members = sets.combine(mode, rows, sets.of(found.rows), count=self.store.n)
-            found = Found(members, origins.joined(mode, how, found.how))
-        self._head = found.rows, found.how
-        return found
+            return work, shown, failed or self._say
+
+        self._step(begin)
+
+    def _joined(self, mode: str, rows: np.ndarray | None, how: dict, found: Found) -> Found:
+        """What is found, joined to a selection; where there is none, it is the selection."""
+        new = sets.of(found.rows)
+        if rows is None or mode == "replace":
+            return Found(new, found.how)
+        return Found(sets.combine(mode, rows, new, count=self.store.n), origins.joined(mode, how, found.how))
 
     def invert(self) -> None:
         """Select what is not selected, and nothing else; everything, if nothing is."""
 
-        def work() -> Found:
-            rows, how = self._head
-            members = sets.invert(np.zeros(0, np.int64) if rows is None else rows, count=self.store.n)
-            everything = {"kind": "members", "words": "all objects"}
-            self._head = members, everything if rows is None else origins.changed("invert", how)
-            return Found(*self._head)
+        def begin() -> Task:
+            rows, how = self.state.selection, self.state.selection_how
+            if rows is None:
+                rows, how = np.zeros(0, np.int64), {"kind": "members", "words": "all objects"}
+            else:
+                how = origins.changed("invert", how)
+            return lambda: Found(sets.invert(rows, count=self.store.n), how), self._show, self._say
 
-        self._step(work, lambda found: self._take(found.rows, found.how))
+        self._step(begin)
 
     def clear(self) -> None:
         """Select nothing."""
-        if self.state.selection is not None:
-            self._take(None, {})
+
+        def begin() -> None:
+            if self.state.selection is not None:
+                self._take(None, {})
+
+        self._step(begin)
 
     def grow(self, k: int = growing.GROW_BY) -> None:
         """Add the k nearest neighbours of every member."""
@@ -159,37 +171,41 @@ class Selecting(param.Parameterized):
         """Keep the members of whose k nearest neighbours at least a share are members."""
         self._by_neighbours({"kind": "shrink", "k": k, "share": share})
 
-    def _by_neighbours(self, how: dict) -> None:
-        if self.state.selection is None:
-            self.state.notice = ("info", "Select something first: it then grows, or shrinks, by its neighbours.")
-            return
-        name = self.store.representation
-        how = how | {"representation": name or ""}
-        if self.store.n <= AT_ONCE:
-            self.state.notice = ("info", "Looking at the neighbours …")
+    def _by_neighbours(self, change: dict) -> None:
+        change = change | {"representation": self.store.representation or ""}
 
-        def work() -> Found:
-            return self._by_graph(how)
+        def begin() -> Task | None:
+            rows, how = self.state.selection, self.state.selection_how
+            if rows is None:
+                self.state.notice = ("info", "Select something first: it then grows, or shrinks, by its neighbours.")
+                return None
+            if not change["representation"]:
+                self.state.notice = ("error", "There is no representation yet, and neighbours are those of one.")
+                return None
+            if self.store.n <= AT_ONCE and not self._known(change):
+                self.state.notice = ("info", f"Finding the neighbours of {self.store.n:,} objects …")
+            return lambda: self._by_graph(change, rows, how), self._show, lambda error: self._missing(change, error)
 
-        self._step(work, lambda found: self._take(found.rows, found.how), partial(self._missing, how))
+        self._step(begin)
 
-    def _by_graph(self, how: dict) -> Found:
-        rows, before = self._head
-        if self.store.n > AT_ONCE and stored(self.store.survey, how["representation"], k=how["k"]) is None:
+    def _by_graph(self, change: dict, rows: np.ndarray, how: dict) -> Found:
+        if self.store.n > AT_ONCE and not self._known(change):
             raise NoNeighbours("the neighbours of the objects are not known yet", "wait until they are found")
-        members = growing.changed(self.store.survey, np.zeros(0, np.int64) if rows is None else rows, how)
-        details = {name: value for name, value in how.items() if name != "kind"}
-        self._head = members, origins.changed(how["kind"], before, **details)
-        return Found(*self._head)
+        details = {name: value for name, value in change.items() if name != "kind"}
+        members = growing.changed(self.store.survey, rows, change)
+        return Found(members, origins.changed(change["kind"], how, **details))
+
+    def _known(self, change: dict) -> bool:
+        return stored(self.store.survey, change["representation"], k=change["k"]) is not None
 
     # -- neighbours that have to be found first ------------------------------------------------------------------------
 
-    def _missing(self, how: dict, error: UserError) -> None:
+    def _missing(self, change: dict, error: UserError) -> None:
         if not isinstance(error, NoNeighbours):
             self._say(error)
             return
-        self._wanted = how, self.state.selection
-        options = ["--representation", how["representation"], "--k", str(max(how["k"], growing.WIDTH))]
+        self._wanted = change, self.state.selection
+        options = ["--representation", change["representation"], "--k", str(max(change["k"], growing.WIDTH))]
         self.store.jobs.start("Neighbours", "neighbours", *options)
         self.state.notice = (
             "info",
@@ -200,16 +216,16 @@ class Selecting(param.Parameterized):
         """A command has ended: what waited for it goes on, if the selection is still the one that was meant."""
         if command != "neighbours" or self._wanted is None:
             return
-        (how, rows), self._wanted = self._wanted, None
-        if rows is not self.state.selection:
-            self.state.notice = ("info", "The neighbours are known now: grow or shrink the selection again.")
-            return
-        retry = UserError("the neighbours were not found", "look at the jobs in the rail, and try again")
-        self._step(
-            lambda: self._by_graph(how),
-            lambda found: self._take(found.rows, found.how),
-            lambda error: self._say(retry if isinstance(error, NoNeighbours) else error),
-        )
+        (change, meant), self._wanted = self._wanted, None
+
+        def begin() -> Task | None:
+            rows, how = self.state.selection, self.state.selection_how
+            if rows is None or rows is not meant:
+                self.state.notice = ("info", "The neighbours are known now: grow or shrink the selection again.")
+                return None
+            return lambda: self._by_graph(change, rows, how), self._show, self._say
+
+        self._step(begin)
 
     # -- an outline under the hand -------------------------------------------------------------------------------------
 
@@ -218,11 +234,6 @@ class Selecting(param.Parameterized):
 
         ``done(good)`` is called when it shows, or has failed; not for one that a newer one overtook.
         """
-
-        def work() -> Found:
-            found = find()
-            self._head = found.rows, found.how
-            return found
 
         def shown(found: Found) -> None:
             self._take(found.rows, found.how, dragging=not final)
@@ -233,14 +244,10 @@ class Selecting(param.Parameterized):
             self._say(error)
             done(False)
 
-        self._work.run("drag", work, shown, failed)
+        self._work.run("drag", find, shown, failed)
 
     def settle(self, rows: np.ndarray | None, how: dict) -> None:
         """Show what a page had before it was reloaded: no step, nothing to go back from."""
-        self._head = rows, how
-        self._settle(rows, how)
-
-    def _settle(self, rows: np.ndarray | None, how: dict) -> None:
         self._quiet = True
         try:
             self._take(rows, how)
@@ -251,38 +258,55 @@ class Selecting(param.Parameterized):
 
     def back(self) -> None:
         """Take the last step back."""
-        if not self._back:
-            self.state.notice = ("info", "There is no earlier selection to go back to.")
-            return
-        self._forth.append(self._now)
-        self._travel(self._back.pop())
+
+        def begin() -> Task | None:
+            if not self._back:
+                self.state.notice = ("info", "There is no earlier selection to go back to.")
+                return None
+            self._forth.append(self._now)
+            return self._travel(self._back.pop())
+
+        self._step(begin)
 
     def forth(self) -> None:
         """Take a step again that was taken back."""
-        if self._forth:
+
+        def begin() -> Task | None:
+            if not self._forth:
+                return None
             self._back.append(self._now)
-            self._travel(self._forth.pop())
+            return self._travel(self._forth.pop())
 
-    def _travel(self, to: Step) -> None:
-        self._now = to
-        self._count()
+        self._step(begin)
 
-        def work() -> np.ndarray | None:
-            rows = to.members(self.store.n)
-            self._head = rows, to.how
-            return rows
-
-        def shown(rows: np.ndarray | None) -> None:
-            if self._now is to:  # else a newer step has been taken meanwhile
-                self._settle(rows, to.how)
-
-        self._step(work, shown)
+    def _travel(self, to: Step) -> Task:
+        return lambda: to.members(self.store.n), lambda rows: self.settle(rows, to.how), self._say
 
     # -- inner workings ------------------------------------------------------------------------------------------------
 
-    def _step(self, work, shown, failed: Callable[[UserError], None] | None = None) -> None:
-        self._steps += 1  # a key of its own: every step is taken, none is overtaken
-        self._work.run(f"step {self._steps}", work, shown, failed or self._say)
+    def _step(self, begin: Callable[[], Task | None]) -> None:
+        """Take a step when those before it are shown; `begin` looks at the selection as it then is."""
+        self._queue.append(begin)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._queue and not self._busy:
+            task = self._queue.popleft()()
+            if task is not None:
+                work, shown, failed = task
+                self._busy = True
+                self._work.run("step", work, partial(self._end, shown), partial(self._end, failed))
+
+    def _end(self, tell: Callable, result) -> None:
+        """A step has come to its end, good or bad."""
+        self._busy = False
+        try:
+            tell(result)
+        finally:
+            self._go_on()
+
+    def _show(self, found: Found) -> None:
+        self._take(found.rows, found.how)
 
     def _say(self, error: UserError) -> None:
         self.state.notice = ("error", str(error))
@@ -292,22 +316,18 @@ class Selecting(param.Parameterized):
         begins = dragging and not self._dragging
         quiet = self._quiet or (self._dragging and not begins)
         self._dragging = dragging
-        self._own, self._quiet, before = True, quiet, self._quiet
+        self._quiet, before = quiet, self._quiet
         try:
             tab = {} if rows is None else {"tab": "selection"}
             self.state.param.update(selection=rows, selection_how=how, **tab)
         finally:
-            self._own, self._quiet = False, before
+            self._quiet = before
 
     def _changed(self, *events) -> None:
         rows, how = self.state.selection, self.state.selection_how
         if not any(event.name == "selection" for event in events):  # it is only called otherwise
             self._now = replace(self._now, how=how)
-            if self._head[0] is rows:  # no step is under way
-                self._head = rows, how
             return
-        if not self._own:
-            self._head = rows, how
         now = Step.of(rows, how, self.store.n)
         if not self._quiet and not (rows is None and self._now.rows is None):
             self._back.append(self._now)

@@ -81,7 +81,7 @@ class SelectionBar(Layer):
     def _count_homeless(self) -> None:
         """Members without a place in the layout shown; counted in the thread, for they may be millions."""
         rows, placed = self.state.selection, self._placed
-        self._homeless = 0
+        self._homeless, self._counts = 0, (0, 0)  # the next frame counts
         if rows is None or placed is None or len(placed.index) == len(placed.xy):
             return
 

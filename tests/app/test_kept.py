@@ -43,7 +43,7 @@ def test_kept_recalled_and_joined(kept):
     select(kept, [1, 2, 3])
     kept.keep("  first ")
     assert names(kept) == {"first": 3} and kept.said == ("", "kept ‘first’")
-    assert kept.state.selection_how["name"] == "first" and kept.state.outlined == ["first"]
+    assert kept.state.selection_how["name"] == "first" and kept.state.outlined == []
     select(kept, [3, 4])
     kept.join("first", "intersect")
     assert kept.state.selection.tolist() == [3] and origins.words(kept.state.selection_how) == "x ∩ ‘first’"
@@ -76,7 +76,7 @@ def test_names_that_cannot_be_are_refused_beside_the_field(kept):
 
 def test_colours_differ_names_and_colours_change_and_what_is_deleted_comes_back(kept):
     for name in ("a", "b", "c"):
-        select(kept, [1, 2])
+        select(kept, [1, 2], **origins.shape("box", "pca", np.array([[0, 0], [1, 0], [1, 1], [0, 1]])))
         kept.keep(name)
     assert len({item.colour for item in kept.items}) == 3 and {item.colour for item in kept.items} <= set(COLOURS)
     kept.recolour("b", "#123456")
@@ -117,7 +117,7 @@ def test_drawn_ones_have_outlines_where_they_were_drawn_and_dots_everywhere(kept
     layer = Outlines(kept.state, kept.store, kept)
     layer.place(placed[second])
     header, parts = unpack(layer.frame)
-    assert header["kept"] == [{"name": "tri", "colour": COLOURS[0], "outlines": 1, "dots": 3}]
+    assert header["kept"] == [{"name": "tri", "colour": COLOURS[0], "outlines": 1, "takes": [False], "dots": 3}]
     assert np.array_equal(np.frombuffer(parts[0]).reshape(-1, 2), ring) and len(header["own"]) == 1
     assert np.array_equal(np.frombuffer(parts[2], np.float32).reshape(-1, 2), placed[second].xy[[1, 5, 9]])
     layer.place(placed[first])
@@ -140,7 +140,10 @@ def test_the_chips_do_what_the_page_asks(kept):
     assert told()["items"] == []  # nothing is selected
     select(kept, [1, 2])
     chips._heard({"type": "keep", "name": "a"})
-    assert told()["current"] == "a" and told()["items"][0]["shown"] and "2 objects: x" in told()["items"][0]["title"]
+    assert told()["current"] == "a" and not told()["items"][0]["shown"]
+    assert "2 objects: x" in told()["items"][0]["title"]
+    chips._heard({"type": "show", "name": "a", "shown": True})
+    assert told()["items"][0]["shown"] and kept.drawn[0].rows.tolist() == [1, 2]
     select(kept, [2, 3, 4])
     assert told()["current"] == "" and told()["said"] == ["", ""]
     chips._heard({"type": "export", "name": "a"})

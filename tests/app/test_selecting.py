@@ -199,20 +199,23 @@ def test_what_cannot_be_found_is_a_notice_or_is_told_to_who_asked(selecting):
     assert "no column" in str(told[0]) and rows(selecting) is None
 
 
-def test_steps_in_the_thread_are_taken_in_order_each_upon_the_last(selecting):
-    """With results held back on their way to the page, the next step still joins what the one before found."""
+def test_steps_asked_for_in_a_hurry_are_taken_one_upon_the_other(selecting):
+    """With results held back on their way to the page, each step still joins what the one before has left."""
     held, work = [], selecting._work
     work.document = object()
     work._post = held.append
     choose(selecting, [1, 2], "a")
     choose(selecting, [3], "b", mode="add")
+    selecting.back()
+    choose(selecting, [7], "c", mode="add")
     selecting.invert()
-    ready = threading.Event()
-    work._executor.submit(ready.set)
-    assert ready.wait(10) and rows(selecting) is None
-    for deliver in held:
-        deliver()
-    assert rows(selecting) == [0, *range(4, selecting.store.n)] and selecting.past == 3
+    for _ in range(5):
+        ready = threading.Event()
+        work._executor.submit(ready.set)
+        assert ready.wait(10) and len(held) == 1
+        held.pop()()
+    assert rows(selecting) == [0, *range(3, 7), *range(8, selecting.store.n)]
+    assert origins.words(selecting.state.selection_how) == "all but (a + c)" and not selecting._busy
 
 
 def test_a_page_that_comes_back_has_nothing_to_go_back_from(selecting):
