@@ -226,6 +226,7 @@ class Portraits(Layer):
     def _gather_now(self) -> None:
         placed, looked, mode = self._placed, self._looked, self.shown.portraits
         if placed is None or looked is None or not self.offered or mode == "off":
+            self._work.cancel("gather")
             self._show(None)
             return
         if self._exemplars is None:
