@@ -95,3 +95,14 @@ def test_bands_of_other_surveys_are_left_out():
     assert stretch.for_bands(("g", "r", "z")) == stretch
     with pytest.raises(UserError, match="'z'"):
         stretch.require_bands(("g", "r"))
+
+
+WRITTEN = ("", "curve=log,smooth=1.5,rgb=i r g,weights=g:1.2 r:0.8,invert=yes,bin=2,black=-1", "weights=g:2,percent=98")
+
+
+@pytest.mark.parametrize("one", WRITTEN)
+@pytest.mark.parametrize("other", WRITTEN)
+def test_settings_are_written_beside_another_and_read_back(one, other):
+    stretch, base = Stretch.from_text(one), Stretch.from_text(other)
+    assert Stretch.from_text(stretch.text(base=base), base=base) == stretch
+    assert base.text(base=base) == "" and stretch.text(base=Stretch()) == stretch.text()

@@ -104,12 +104,12 @@ class Stretch:
                 f"rgb of a stretch names {len(self.rgb)} bands", "name three, red first, or one to show in grey"
             )
 
-    def text(self) -> str:
-        """The settings that differ from the default, as `from_text` reads them; empty if none does."""
+    def text(self, *, base: Stretch | None = None) -> str:
+        """The settings that differ from another's, the default's if not given, as `from_text` reads them beside that one."""
         return ",".join(
             f"{f.name}={_written(f.name, getattr(self, f.name))}"
             for f in fields(self)
-            if getattr(self, f.name) != f.default
+            if getattr(self, f.name) != (f.default if base is None else getattr(base, f.name))
         )
 
     @classmethod
@@ -195,7 +195,7 @@ def _require(what: str, value: float, low: float, high: float) -> None:
 def _fits(name: str, default, value) -> bool:
     """Whether a value of the header is of the kind that a setting has."""
     if name == "rgb":
-        return isinstance(value, list) and all(isinstance(band, str) for band in value)
+        return isinstance(value, list) and all(isinstance(band, str) for band in value or ())
     if name == "weights":
         return isinstance(value, dict) and all(isinstance(w, (int, float)) for w in value.values())
     if isinstance(default, float):
@@ -205,7 +205,7 @@ def _fits(name: str, default, value) -> bool:
 
 def _written(name: str, value) -> str:
     if name == "rgb":
-        return " ".join(quote(band, safe=_PLAIN) for band in value)
+        return " ".join(quote(band, safe=_PLAIN) for band in value or ())
     if name == "weights":
         return " ".join(f"{quote(band, safe=_PLAIN)}:{_number(weight)}" for band, weight in value)
     if isinstance(value, bool):
