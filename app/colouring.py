@@ -17,10 +17,9 @@ from app import shade
 from app.columns import Values
 from app.ranking import RANKED
 from app.raster import Points, View, disc_radius, spread
+from app.sums import Brought, Sums
 from app.theme import category_colours, density_scale, theme, value_scale
-from engine.maps import aggregate
-from engine.maps.census import Census
-from engine.maps.tiles import TileIndex, frozen
+from engine.maps.tiles import TileIndex
 from engine.search import region
 
 #: Scales by kind, the one that suits it first.
@@ -29,6 +28,8 @@ SCALES = {"density": shade.SCALES, "number": shade.SCALES[::-1], "category": ("m
 TITLES = {"density": "density", "mean": "predicted mean", "sd": "uncertainty (sd)", "acquisition": "acquisition"}
 #: Radius added to members of a selection and to labelled objects, pixels, so that few among many are seen.
 LIFT = 0.8
+#: Members, as a share of the pixels, from which on they are drawn no larger than the rest.
+CROWDED = 0.05
 #: Place on the density scale of an object with nothing around it.
 LONELY = 0.1
 #: Objects that a density should rest on, on average.
@@ -72,8 +73,8 @@ class Colouring:
         self.values = values
         self.dark = dark
         self.scale = scale if scale in SCALES[self.kind] else SCALES[self.kind][0]
-        self._ordered: WeakKeyDictionary[TileIndex, np.ndarray] = WeakKeyDictionary()
-        self._census: WeakKeyDictionary[Points, Census] = WeakKeyDictionary()
+        self._brought: WeakKeyDictionary[TileIndex, Brought] = WeakKeyDictionary()
+        self._sums: WeakKeyDictionary[Points, Sums] = WeakKeyDictionary()
 
     @property
     def kind(self) -> str:
@@ -109,29 +110,18 @@ class Colouring:
         named = category_colours(self._given.categories, self.dark)
         return np.array([shade.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
 
-    @property
-    def kinds(self) -> int:
-        """K, categories and one for unknown; 1 where there are none."""
-        return len(self._given.categories) + 1 if self.kind == "category" else 1
-
-    def ordered(self, index: TileIndex) -> np.ndarray:
-        """The values in the order of a layout's tiles: numbers with NaN, or codes with K − 1, where unknown."""
-        found = self._ordered.get(index)
+    def sums(self, points: Points) -> Sums:
+        """Who adds up these points by the colouring's values; a layout's parts share what it was brought to."""
+        found = self._sums.get(points)
         if found is None:
-            found = index.ordered(self._given.array)
-            if self.kind == "category":
-                found = np.where(found < 0, self.kinds - 1, found).astype(np.uint8)
-            elif not np.isfinite(found).all():
-                found = np.where(np.isfinite(found), found, np.float32(np.nan))
-            self._ordered[index] = found = frozen(found)
+            self._sums[points] = found = Sums(points, None if self.values is None else self._bring(points.index))
         return found
 
-    def census(self, points: Points) -> Census:
-        """Who counts these points, by category where there are some."""
-        found = self._census.get(points)
+    def _bring(self, index: TileIndex) -> Brought:
+        found = self._brought.get(index)
         if found is None:
-            codes = self.ordered(points.index) if self.kind == "category" else None
-            self._census[points] = found = Census(points, codes, kinds=self.kinds)
+            colours = self.colours if self.kind == "category" else np.empty((0, 3), np.uint8)
+            self._brought[index] = found = Brought(self._given, index, colours)
         return found
 
     # -- drawing ------------------------------------------------------------------------------------------------------
@@ -149,34 +139,37 @@ class Colouring:
             Of a point, in pixels; by how many are in view if not given.
         """
         inner = view.padded(-margin[0], -margin[1])
-        counts = self.census(points).within(inner.box)
+        sums = self.sums(points)
+        counts = sums.within(inner.box)
         visible = int(counts.sum())
         if radius is None:
             radius = disc_radius(visible, inner.width, inner.height)
-        painters = {"density": self._density, "number": self._number, "category": self._category}
-        return Picture(painters[self.kind](points, view, radius, visible), counts)
+        if self.kind == "density":
+            return Picture(self._density(sums, view, radius, density_reach(visible, inner.width, inner.height)), counts)
+        return Picture((self._number if self.kind == "number" else self._category)(sums, view, radius), counts)
 
-    def _density(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
-        count = aggregate.counts(points, view)
-        local = shade.smooth(count, density_reach(visible, view.width, view.height))
+    def _density(self, sums: Sums, view: View, radius: float, reach: int) -> np.ndarray:
+        count = sums.counts(view)
+        local = shade.smooth(count, reach)
         coverage = spread(count, [count], radius)[0] if radius > 0.5 else count.astype(np.float32)
         return shade.shade_count(coverage, local, self.palette, LONELY, scale=self.scale)
 
-    def _number(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
-        sums = aggregate.sums(points, view, self.ordered(points.index))
-        weight, mean = shade.means(*(spread(sums[0], sums, radius) if radius > 0.5 else sums))
+    def _number(self, sums: Sums, view: View, radius: float) -> np.ndarray:
+        planes = sums.sums(view)
+        weight, mean = shade.means(*(spread(planes[0], planes, radius) if radius > 0.5 else planes))
         grey = np.array(shade.rgb(theme(self.dark).unknown), np.uint8)
         return shade.shade_value(weight, mean, self._table, self.limits, grey, shade.FLOOR)
 
-    def _category(self, points: Points, view: View, radius: float, visible: int) -> np.ndarray:
-        codes = self.ordered(points.index)
+    def _category(self, sums: Sums, view: View, radius: float) -> np.ndarray:
         if self.scale == "top":
-            sums = shade.mixed(*aggregate.commonest(points, view, codes, self.kinds), self.colours)
+            weight, top = sums.commonest(view)
+            mixed = shade.mixed(weight, top, self.colours)
         else:
-            sums = aggregate.mixtures(points, view, codes, self.colours)
+            weight, mixed = sums.mixtures(view)
         if radius > 0.5:
-            sums = np.moveaxis(spread(sums[..., 0], [sums[..., c] for c in range(4)], radius), 0, -1)
-        return shade.shade_category(sums, shade.FLOOR)
+            mixed = np.moveaxis(spread(weight, [mixed[..., c] for c in range(4)], radius), 0, -1)
+            weight = mixed[..., 0]
+        return shade.shade_category(mixed, shade.FLOOR, weight)
 
     def legend(self, counts: np.ndarray, target: str) -> dict:
         """What the overlay shows: title, counts in view, and the scale or the categories with theirs."""
@@ -241,6 +234,11 @@ def density_reach(visible: int, width: int, height: int) -> int:
     if visible <= 0:
         return 0
     return int(np.clip(0.5 * (np.sqrt(NEIGHBOURS * width * height / visible) - 1), 0, 16))
+
+
+def member_radius(radius: float, members: int, width: int, height: int) -> float:
+    """Radius of a member of the selection: larger than the others' by `LIFT`, as long as there are few in view."""
+    return radius + LIFT * float(np.clip(1 - members / (CROWDED * width * height), 0, 1))
 
 
 def with_selection(rest: Picture, members: Picture) -> np.ndarray:

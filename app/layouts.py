@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from engine.maps.exemplars import Exemplars, exemplars
 from engine.maps.layout import tiles
+from engine.maps.points import Points
+from engine.maps.pyramid import Pyramid, counted
 from engine.maps.tiles import TileIndex
 from engine.survey import Survey
 
@@ -24,11 +26,19 @@ class Placed:
         In row order, NaN where an object has no place.
     index : TileIndex
         Placed rows in the order of the tiles (`index.order`).
+    pyramid : Pyramid, optional
+        How many lie where, of layouts with very many objects.
     """
 
     name: str
     xy: np.ndarray
     index: TileIndex
+    pyramid: Pyramid | None = None
+
+    @cached_property
+    def points(self) -> Points:
+        """All placed objects, as they are drawn."""
+        return Points(self.index, pyramid=self.pyramid)
 
     @property
     def order(self) -> np.ndarray:
@@ -55,7 +65,7 @@ class Layouts:
         self._exemplars: dict[str, Exemplars] = {}
 
     def placed(self, name: str) -> Placed:
-        """A layout in tile order, read on the first call; sorted if it was stored without tiles (1.4 s for 10⁷ objects).
+        """A layout in tile order, read on the first call; sorted if it was stored without tiles (0.3 s for 10⁷ objects).
 
         Raises
         ------
@@ -71,9 +81,8 @@ class Layouts:
 
     def _read(self, name: str) -> Placed:
         xy = np.asarray(self._survey.layout_xy(name), np.float32)
-        index = tiles(self._survey, name)
-        # copied from the read-only files: numba would compile the aggregation anew for arrays that cannot be written
-        return Placed(name, xy, replace(index, x=np.array(index.x), y=np.array(index.y), order=np.array(index.order)))
+        index = tiles(self._survey, name)  # as mapped from the files: what is drawn is read, and nothing twice
+        return Placed(name, xy, index, counted(self._survey.path / "layouts" / name / "tiles", index))
 
     def ready(self, name: str) -> Placed | None:
         """The layout if it has been read already, else None."""

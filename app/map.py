@@ -296,7 +296,7 @@ class MapView:
     def _set_layout(self, placed: Placed, *, finished: bool = True) -> None:
         moved = self._placed is not None and self._placed.name != placed.name
         self._placed = self._pointer.placed = placed
-        self._base = Points(placed.index)
+        self._base = placed.points
         self.overlay.status = {}
         for layer in self.layers:
             layer.place(placed if finished else None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.camera import Box
-from app.colouring import LIFT, Colouring, with_selection
+from app.colouring import Colouring, member_radius, with_selection
 from app.raster import Points, View, disc_radius
 
 #: Margin drawn around the view, as a share of its size, so that a pan does not uncover blank edges.
@@ -66,7 +66,8 @@ class Scene:
         base = self.colouring.draw(self.points, wide, margin=margin)
         rgba, seen, selected = base.rgba, int(base.counts.sum()), 0
         if self.members is not None:
-            radius = disc_radius(int(base.counts.sum()), inner.width, inner.height) + LIFT
+            chosen = int(self.colouring.sums(self.members).within(inner.box).sum())
+            radius = member_radius(disc_radius(seen, inner.width, inner.height), chosen, inner.width, inner.height)
             members = self.colouring.draw(self.members, wide, margin=margin, radius=radius)
             rgba, selected = with_selection(base, members), int(members.counts.sum())
         legend = self.colouring.legend(base.counts, self.target)

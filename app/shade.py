@@ -99,13 +99,15 @@ def shade_value(weight, mean, table, limits, grey, floor):
     return out.view(np.uint8).reshape(*weight.shape, 4)
 
 
-def shade_category(sums, floor):
+def shade_category(sums, floor, weight=None):
     """Colour pixels by the categories in them.
 
     Parameters
     ----------
     sums : (H, W, 4) uint32 or float32
         Weight, then the sums of red, green and blue (0-255).
+    weight : (H, W), optional
+        What the opacity follows, if it is not that weight.
     floor : float
         Opacity of the sparsest pixel.
 
@@ -113,7 +115,7 @@ def shade_category(sums, floor):
     -------
     (H, W, 4) uint8
     """
-    weight = np.ascontiguousarray(sums[..., 0], np.float32)
+    weight = np.ascontiguousarray(sums[..., 0] if weight is None else weight, np.float32)
     bins, number, _ = _sorted(weight, weight)
     opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
     out = np.zeros((*weight.shape, 4), np.uint8)

@@ -23,6 +23,7 @@ import numpy as np
 from engine import files, locks
 from engine.errors import UserError
 from engine.jobs import Progress, silent
+from engine.maps import pyramid
 from engine.maps.layouts.task import RADIUS as RADIUS
 from engine.maps.layouts.task import Settings, Task, unseen
 from engine.maps.previews import Preview
@@ -195,6 +196,8 @@ def store(survey: Survey, name: str, xy: np.ndarray, meta: dict, started: float)
     (folder / "meta.json").unlink(missing_ok=True)
     (folder / "tiles" / "grid.json").unlink(missing_ok=True)
     files.write_npy(folder / "xy.npy", xy)
-    TileIndex.build(xy).save(folder / "tiles")
+    index = TileIndex.build(xy)
+    index.save(folder / "tiles")
+    pyramid.store(folder / "tiles", index)
     placed = int(np.isfinite(xy).all(axis=1).sum())
     files.write_json(folder / "meta.json", {**meta, "placed": placed, "seconds": round(time.monotonic() - started, 3)})

@@ -7,12 +7,16 @@ are read through it and never copied. Making one costs a look at every point's r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from engine.maps import bits
 from engine.maps.tiles import TileIndex, frozen, joined, ranges_of_tiles
+
+if TYPE_CHECKING:
+    from engine.maps.pyramid import Pyramid
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,12 @@ class Points:
     index : TileIndex
     positions : (m,) int, ascending, optional
         Which of its points, all if not given.
+    pyramid : Pyramid, optional
+        How many lie where, of very many points.
     """
 
-    def __init__(self, index: TileIndex, positions: np.ndarray | None = None):
-        self.index = index
+    def __init__(self, index: TileIndex, positions: np.ndarray | None = None, *, pyramid: Pyramid | None = None):
+        self.index, self.pyramid = index, pyramid
         self.positions = None if positions is None else frozen(positions)
 
     @classmethod
