@@ -19,7 +19,7 @@ from engine.maps.spanning import Tree
 CHOICES = ("stable", "finest")
 
 
-def flat_clusters(tree: Tree, min_size: int, *, choice: str = "stable", max_size: int | None = None) -> np.ndarray:
+def flat_clusters(tree: Tree, min_size: int, *, choice: str = "stable") -> np.ndarray:
     """Clusters of a spanning tree.
 
     Parameters
@@ -29,8 +29,6 @@ def flat_clusters(tree: Tree, min_size: int, *, choice: str = "stable", max_size
     min_size : int
         Objects in the smallest cluster, at least 2.
     choice : 'stable' | 'finest'
-    max_size : int, optional
-        With 'stable': a cluster of more objects is divided if it can be.
 
     Returns
     -------
@@ -46,7 +44,7 @@ def flat_clusters(tree: Tree, min_size: int, *, choice: str = "stable", max_size
     shortest = positive[0] if len(positive) else 1.0  # objects at one place: as if apart by the next length
     left, right, size = _linkage(ends, tree.count)
     cluster, leaves, parent, birth, sizes = _condense(left, right, size, length, tree.count, max(2, min_size), shortest)
-    chosen = _choose(cluster, leaves, parent, birth, sizes, max_size or tree.count, choice == "finest")
+    chosen = _choose(cluster, leaves, parent, birth, sizes, choice == "finest")
     return by_size(chosen[cluster])
 
 
@@ -138,7 +136,7 @@ def _condense(left, right, size, length, count, min_size, shortest):
 
 
 @numba.njit(cache=True, nogil=True)
-def _choose(cluster, leaves, parent, birth, sizes, max_size, finest):
+def _choose(cluster, leaves, parent, birth, sizes, finest):
     """The chosen cluster that each condensed cluster is part of, −1 if none."""
     made = len(parent)
     stability, below = np.zeros(made), np.zeros(made)
@@ -151,7 +149,7 @@ def _choose(cluster, leaves, parent, birth, sizes, max_size, finest):
         has_children[parent[c]] = True
     taken = np.zeros(made, np.bool_)
     for c in range(made - 1, 0, -1):  # children have higher numbers
-        divided = below[c] > stability[c] or (sizes[c] > max_size and has_children[c])
+        divided = below[c] > stability[c]
         taken[c] = not has_children[c] if finest else not divided
         below[parent[c]] += below[c] if divided else stability[c]
     chosen = np.full(made, -1, np.int64)

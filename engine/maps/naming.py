@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -126,7 +127,7 @@ def sample(codes: np.ndarray, count: int, *, seed: int = 0) -> Sampled:
     chosen[even] = True
     order = np.argsort(codes, kind="stable")
     bounds = np.searchsorted(codes[order], np.arange(count + 1))
-    for begin, end in zip(bounds[:-1], bounds[1:]):
+    for begin, end in pairwise(bounds):
         members = order[begin:end]
         chosen[members if len(members) <= MEMBERS else members[:: -(-len(members) // MEMBERS)]] = True
     rows = np.flatnonzero(chosen)
