@@ -79,12 +79,12 @@ class ExportDialog:
             options[f"What is labelled for ‘{target}’ ({labelled:,} objects)"] = LABELLED
         options[f"Every object ({self.store.n:,})"] = ALL
         self._what.param.update(options=options, value=next(iter(options.values())))
-        self._name.value = f"{_plain(self.store.survey.name)}-{_plain(target)}-{datetime.date.today():%Y-%m-%d}"
+        self._name.value = f"{plain(self.store.survey.name)}-{plain(target)}-{datetime.date.today():%Y-%m-%d}"
         self._said.object = ""
         self._dialog.open = True
 
     def _named(self) -> None:
-        self._download.filename = f"{_plain(self._name.value)}{self._format.value}"
+        self._download.filename = f"{plain(self._name.value)}{self._format.value}"
 
     def _rows(self) -> dict:
         """Arguments of `export` for what is chosen."""
@@ -105,11 +105,11 @@ class ExportDialog:
         return export(self.store.survey, path, overwrite=overwrite, **options)
 
     def _start(self) -> None:
-        path = self.store.survey.path / "exports" / f"{_plain(self._name.value)}{self._format.value}"
+        path = self.store.survey.path / "exports" / f"{plain(self._name.value)}{self._format.value}"
         self._say("Writing …")
         self._work.run(
             "export",
-            lambda: self._export(_unused(path), overwrite=False),
+            lambda: self._export(unused(path), overwrite=False),
             lambda written: self._say(f"Wrote <b>{written}</b>"),
             lambda error: self._say(str(error), bad=True),
         )
@@ -134,12 +134,12 @@ class ExportDialog:
         self._work.close()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A name that any file system takes."""
     return re.sub(r"[^\w.+-]+", "-", text).strip("-.") or "objects"
 
 
-def _unused(path: Path) -> Path:
+def unused(path: Path) -> Path:
     """The path, or with a number where it is taken: an export never replaces an earlier one."""
     number = 2
     found = path

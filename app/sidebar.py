@@ -17,6 +17,7 @@ from app.frames import styles
 from app.jobs import Job
 from app.kept import Kept
 from app.layouting import LayoutDialog
+from app.printing import PictureDialog
 from app.state import State
 from app.store import Store
 from app.wording import in_words
@@ -80,6 +81,7 @@ class Rail:
         self.layouts = LayoutDialog(state, store)
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
+        self.picture = PictureDialog(state, store)
         self.clusters = ClusterView(state, store)
         self._colour = pmui.Select(
             label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0)
@@ -106,9 +108,13 @@ class Rail:
     def panel(self) -> pn.viewable.Viewable:
         """The rail."""
         out = pmui.Button(
-            label="Export …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
+            label="Catalogue …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
         )
         out.on_click(lambda event: self.export.open())
+        picture = pmui.Button(
+            label="Map of galaxies …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
+        )
+        picture.on_click(lambda event: self.picture.open())
         learn = pmui.Button(
             label="Train, embed, compare …",
             variant="outlined",
@@ -133,9 +139,11 @@ class Rail:
             self._representation,
             learn,
             self.jobs,
-            _head("Catalogue"),
+            _head("Export"),
             out,
             self.export.panel(),
+            picture,
+            self.picture.panel(),
             sizing_mode="stretch_width",
             margin=(16, 16),
             css_classes=["rail"],
@@ -190,6 +198,7 @@ class Rail:
         self.clusters.heard(kind, detail)
         if kind == "jobs":
             self.jobs.update()
+            self.picture.heard(kind)
         elif kind in ("scores", "clusters"):
             self.offer()
         if kind in ("scores", "representation"):

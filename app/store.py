@@ -72,6 +72,8 @@ class Store:
 
     def _job_done(self, command: str) -> None:
         """A command has ended: what it wrote may be new to us."""
+        if command == "pictures":  # it only reads
+            return
         for part in (self._layouts, self._columns, self._preserved, self.clusterings, self.rankings):
             part.clear()
         self._thumbs.reopen()
