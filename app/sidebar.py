@@ -108,7 +108,7 @@ class Rail:
     def panel(self) -> pn.viewable.Viewable:
         """The rail."""
         out = pmui.Button(
-            label="Catalogue …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
+            label="Export catalogue …", variant="outlined", size="small", sizing_mode="stretch_width", margin=(4, 0)
         )
         out.on_click(lambda event: self.export.open())
         picture = pmui.Button(
