@@ -171,3 +171,105 @@ def _wheel(n: int) -> Figure:
         max(times[0]) / min(times[0]),
         f"95 % within {late * 1e3:.0f} ms; load {os.getloadavg()[0]:.1f}",
     )
+
+
+#: Notes how long after the pointer's release, or a key, a page of the gallery was painted.
+WATCH_GALLERY = """() => {
+  const find = (name, root = document) => {
+    const found = root.querySelector(name);
+    if (found) return found;
+    for (const node of root.querySelectorAll("*")) {
+      const inner = node.shadowRoot && find(name, node.shadowRoot);
+      if (inner) return inner;
+    }
+    return null;
+  };
+  window.shown = []; window.began = 0;
+  for (const name of ["pointerup", "keydown"]) {
+    document.addEventListener(name, () => { window.began = performance.now(); }, true);
+  }
+  const painted = () => requestAnimationFrame(() => {
+    const {port1, port2} = new MessageChannel();
+    port1.onmessage = () => window.shown.push(performance.now() - window.began);
+    port2.postMessage(0);
+  });
+  new MutationObserver(painted).observe(find(".gallery"), {attributes: true, attributeFilter: ["data-sequence"]});
+}"""
+
+
+def thumbnails(full: bool) -> list[Figure]:
+    """The first hundred pictures of a selection, and the next page; the peers are what a person takes for at once."""
+    import h5py
+
+    from engine import Survey
+
+    n, side = (1_000_000 if full else 100_000), 32
+    rng = np.random.default_rng(6)
+    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+        folder, xy = Path(place), galaxy_map(n)
+        y, x = np.mgrid[:side, :side] - side / 2
+        light = np.exp(-np.hypot(x, y) / rng.uniform(2, 6, (500, 1, 1)))
+        with h5py.File(folder / "galaxies.h5", "w") as file:
+            images = file.create_dataset("images", (n, side, side), np.uint8, chunks=(256, side, side))
+            for start in range(0, n, 50_000):
+                part = light[rng.integers(0, len(light), min(50_000, n - start))]
+                images[start : start + len(part)] = 235 * part + rng.integers(0, 20, part.shape)
+            file["x"], file["y"] = xy.T
+        survey = Survey.ingest(folder / "galaxies.h5", folder / "galaxies.survey")
+        survey.layout("columns", columns=("x", "y"))
+        address = stack.enter_context(serving("launch.py", survey.path, "--port", "PORT", "--no-browser"))
+        page = stack.enter_context(chromium()).new_page(viewport={"width": 1400, "height": 900})
+        page.goto(address)
+        page.locator(".overlay .legend").first.wait_for(state="visible", timeout=120_000)
+        page.wait_for_timeout(4000)
+        page.evaluate(WATCH_GALLERY)
+        first, following = [], []
+        for turn in range(12):
+            took = _shown(page, lambda turn=turn: _circle(page, 0.1 + 0.02 * turn))
+            page.wait_for_timeout(1500)  # the next page's pictures come after this one's
+            later = _shown(page, lambda: page.keyboard.press("]"))
+            if turn >= 2:
+                first.append(took)
+                following.append(later)
+            page.keyboard.press("Escape")
+            page.wait_for_timeout(500)
+    return [
+        Figure(
+            f"lasso's release → first 100 thumbnails painted, {n:,} objects in HDF5",
+            "250 ms, the aim",
+            statistics.median(first),
+            0.25,
+            max(first) / min(first),
+            f"slowest {max(first) * 1e3:.0f} ms",
+        ),
+        Figure(
+            "next page of 100 thumbnails painted",
+            "100 ms, the aim",
+            statistics.median(following),
+            0.1,
+            max(following) / min(following),
+            f"slowest {max(following) * 1e3:.0f} ms",
+        ),
+    ]
+
+
+def _shown(page, act) -> float:
+    """Seconds from an act to the gallery's page that answers it."""
+    page.evaluate("window.shown.length = 0")
+    act()
+    page.wait_for_function("window.shown.length > 0", timeout=20_000)
+    return page.evaluate("window.shown[0]") / 1e3
+
+
+def _circle(page, share: float) -> None:
+    """Draw a lasso of 40 vertices around the middle of the map."""
+    box = page.locator(".bk-Canvas").first.bounding_box()
+    x, y = box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"]
+    r = share * min(box["width"], box["height"])
+    page.mouse.move(x + r, y)
+    page.keyboard.press("l")
+    page.mouse.down()
+    for angle in np.linspace(0, 2 * np.pi, 40):
+        page.mouse.move(x + r * np.cos(angle), y + r * np.sin(angle))
+    page.mouse.up()
+    page.keyboard.press("v")

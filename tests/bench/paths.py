@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from tests.bench.boxes import boxes
-from tests.bench.browser import wheel
+from tests.bench.browser import thumbnails, wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
@@ -252,4 +252,5 @@ ALL = (
     embedding_cuda,
     two_point,
     wheel,
+    thumbnails,
 )
