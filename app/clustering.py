@@ -14,12 +14,14 @@ from app.background import Background
 from app.columns import CATEGORIES
 from app.frames import Component, pack, script, styles
 from app.labelling import MOST, VERDICTS, Labelling, Outcome
+from app.selecting import Selecting
 from app.state import Shown, State
 from app.store import Store
 from app.theme import CATEGORY, theme
 from engine.errors import UserError
 from engine.maps import clusters
 from engine.maps.clusters import PREFIX, Clusters
+from engine.search.find import Found
 
 #: Clusters that are listed; of a thousand, the largest.
 LISTED = 500
@@ -40,10 +42,12 @@ class Acts:
     store : Store
     work : Background
         The session's thread: members of a cluster among 10⁷ objects take 10 ms, labels of 10⁵ a second.
+    selecting : Selecting, optional
+        How the session's selection changes, so that a cluster can be added to it or taken out; replaced if not given.
     """
 
-    def __init__(self, state: State, store: Store, work: Background):
-        self.state, self.store = state, store
+    def __init__(self, state: State, store: Store, work: Background, selecting: Selecting | None = None):
+        self.state, self.store, self._selecting = state, store, selecting
         self._work = work
         self._labelling = Labelling(state, store)
 
@@ -63,19 +67,25 @@ class Acts:
             self.select(code)
         return True
 
-    def select(self, code: int) -> None:
-        """Select a cluster's members."""
+    def select(self, code: int, mode: str | None = None) -> None:
+        """Select a cluster's members, or join them to the selection as the session has it."""
         name = self.state.clusters
 
-        def found(members: tuple[np.ndarray, str]) -> None:
-            rows, called = members
-            self.state.select(rows, kind="cluster", clusters=name, cluster=code, name=called)
+        def find() -> Found:
+            rows, called = self._members(name, code)
+            return Found(rows, {"kind": "cluster", "clusters": name, "cluster": code, "name": called})
 
-        self._work.run("cluster", lambda: self._members(name, code), found, self._failed)
+        def select(found: Found) -> None:
+            self.state.select(found.rows, **found.how)
+
+        if self._selecting is not None:
+            self._selecting.choose(find, mode=mode)
+        else:
+            self._work.run("cluster", find, select, self._failed)
 
     def only(self, code: int, shown: Shown) -> None:
         """Select a cluster's members and hide the others."""
-        self.select(code)
+        self.select(code, "replace")
         for place in (shown, self.state):
             if "others" in place.param:
                 place.others = "hidden"
@@ -139,13 +149,15 @@ class ClusterView:
     ----------
     state : State
     store : Store
+    selecting : Selecting, optional
+        See `Acts`.
     """
 
-    def __init__(self, state: State, store: Store):
+    def __init__(self, state: State, store: Store, selecting: Selecting | None = None):
         self.state, self.store = state, store
         self.awaits = ""  # what this session is having made
         self._work = Background(pn.state.curdoc)
-        self._acts = Acts(state, store, self._work)
+        self._acts = Acts(state, store, self._work, selecting)
         self.part = ClusterList(self._heard, dark=state.dark, sizing_mode="stretch_width", margin=0)
         if state.clusters not in store.clusterings.names():
             state.clusters = next(iter(store.clusterings.names()), "")

@@ -79,7 +79,7 @@ class MapView:
         self._outlines = Outlines(state, store, kept, figure=figure)
         bar = SelectionBar(state, store, self.shown, kept, self._outlines, figure=figure)
         self.layers: list[Layer] = [self._portraits, self._outlines, bar]
-        self.layers.append(Names(state, store, self.shown, figure=figure))
+        self.layers.append(Names(state, store, self.shown, self._selecting, figure=figure))
         self.footnote = Footnote(state, store, self.shown, figure=figure)
         self.layers += [GraticuleLayer(state, store, figure=figure), self.footnote]
         self._work = Background(pn.state.curdoc)

@@ -20,6 +20,7 @@ from app.frames import pack, script, styles
 from app.labelling import MOST
 from app.layer import Layer
 from app.layouts import Placed
+from app.selecting import Selecting
 from app.state import Shown, State
 from engine.errors import UserError
 from engine.maps.clusters import PREFIX
@@ -45,16 +46,18 @@ class Names(Layer):
     store : Store
     shown : Shown
         What this map shows; its `names` says whether they are written.
+    selecting : Selecting, optional
+        See `app.clustering.Acts`.
     """
 
     _esm = script("layer.js", "clusters.js", "names.js")
     _stylesheets = [styles("layer.css"), styles("clusters.css"), styles("names.css")]  # noqa: RUF012 (Panel's class attribute)
 
-    def __init__(self, state: State, store, shown: Shown, **params):
+    def __init__(self, state: State, store, shown: Shown, selecting: Selecting | None = None, **params):
         super().__init__(self._heard, dark=state.dark, sizing_mode="stretch_both", **params)
         self.state, self.store, self.shown = state, store, shown
         self._work = Background(pn.state.curdoc)
-        self._acts = Acts(state, store, self._work)
+        self._acts = Acts(state, store, self._work, selecting)
         self._placed: Placed | None = None
         self._looked: tuple[Box, tuple[int, int]] | None = None
         self._rest: asyncio.TimerHandle | None = None
