@@ -82,7 +82,7 @@ class Rail:
         self.jobs = JobList(store, sizing_mode="stretch_width", margin=0)
         self.export = ExportDialog(state, store)
         self.picture = PictureDialog(state, store)
-        self.clusters = ClusterView(state, store)
+        self.clusters = ClusterView(state, store, kept.selecting)
         self._colour = pmui.Select(
             label="Colour by", size="small", searchable=True, sizing_mode="stretch_width", margin=(4, 0)
         )
