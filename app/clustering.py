@@ -54,7 +54,7 @@ class Acts:
     def heard(self, message: dict, shown: Shown | None = None) -> bool:
         """Do what a message of the page asks; False if it asks for nothing known here."""
         act = {"select": self.select, "only": self.only, "rename": self.rename, "label": self.label}
-        kind, code = message.get("type"), message.get("code")
+        kind, code = str(message.get("type")), message.get("code")
         if kind not in act or not isinstance(code, int) or isinstance(code, bool):
             return False
         if kind == "rename":
@@ -249,7 +249,7 @@ class ClusterView:
         kind = message.get("type")
         if self._acts.heard(message):
             return
-        if kind == "use" and message.get("name") in self.store.clusterings.names():
+        if kind == "use" and str(message.get("name")) in self.store.clusterings.names():
             was = self.state.clusters
             self.state.clusters = message["name"]
             if self.state.colour == PREFIX + was:
@@ -277,9 +277,10 @@ class ClusterView:
 
     def _make(self, message: dict) -> None:
         """Start the command that the form describes."""
-        if message.get("kind") not in KINDS:
+        kind = str(message.get("kind"))
+        if kind not in KINDS:
             return
-        method, where = KINDS[message["kind"]]
+        method, where = KINDS[kind]
         source = str(message.get("source", ""))
         there = self.store.layouts() if where == "layout" else self.store.survey.representations
         if source not in there:
