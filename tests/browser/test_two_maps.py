@@ -60,7 +60,8 @@ def lasso(visit, which, share=0.12, at=(0.5, 0.55)):
 
 
 def chips(visit):
-    return visit.page.locator(".overlay .chip:visible").all_inner_texts()
+    """How many each map says are selected."""
+    return [text.split()[0] for text in visit.page.locator(".selection .count:enabled:visible").all_inner_texts()]
 
 
 def counts(visit):
