@@ -6,8 +6,9 @@ on an edge is outside, as in shapely's ``contains_xy``.
 
 It is fast because most points need no test at all. A grid covers the polygon; cells that an edge may cross are
 marked, every other cell is wholly inside or outside. Only points of marked cells are tested, against the few edges of
-their own grid row. Cost: O(points near the polygon) look-ups, and a test of a few edges for the points along its
-outline.
+their own grid row; and the tiles of an index that lie in cells of one kind are taken or left as a whole. Cost: a store for
+each object inside, a look-up for each one near the outline, and a test of a few edges for those along it; 25 ms for
+4·10⁶ of 10⁷ objects.
 """
 
 from __future__ import annotations
@@ -16,15 +17,22 @@ import numba
 import numpy as np
 
 from engine.errors import UserError
-from engine.maps.tiles import TileIndex
+from engine.maps import bits
+from engine.maps.tiles import TileIndex, frozen
 
 #: Cells a side of the grid over a polygon: fewer for few points, whose grid would cost more than their tests.
-CELLS = (16, 512)
+CELLS = (16, 1024)
 
 #: Relative error bound of the plain orientation determinant in float64, (3 + 16ε)ε (Shewchuk 1997, sec. 4.3).
 ORIENTATION_BOUND = 3.3306690738754716e-16
 #: 2²⁷ + 1, splits a float64 into two halves whose products are exact (Dekker 1971).
 SPLITTER = 134217729.0
+
+#: Share of a cell's width by which an edge may reach past where it is found, and cells (as a share of the coordinates
+#: themselves) below which that is a whole cell.
+CELL_MARGIN, MINUTE = 0.01, 1e-12
+#: Share of a tile's width by which it may reach past its borders: they are found in float32.
+TILE_MARGIN = 1e-3
 
 OUTSIDE, INSIDE, EDGE = 0, 1, 2
 
@@ -54,15 +62,24 @@ def inside(points: TileIndex | np.ndarray, polygon: np.ndarray) -> np.ndarray:
     (x0, y0), (x1, y1) = ring.min(axis=0), ring.max(axis=0)
     if len(ring) < 3 or x0 == x1 or y0 == y1:
         return np.empty(0, np.int64)
-    x, y, ranges = _near(points, x0, x1, y0, y1)
-    candidates = int((ranges[:, 1] - ranges[:, 0]).sum())
+    if isinstance(points, TileIndex):
+        return _inside_index(points, ring, points.tiles(x0, x1, y0, y1))
+    x, y = _columns(points)
+    found = np.empty(len(x), np.int64)
+    return found[: _select(x, y, ring, _cells(len(x)), found)]
+
+
+def _inside_index(index: TileIndex, ring: np.ndarray, tiles: tuple[int, int, int, int]) -> np.ndarray:
+    """The same of the points in some tiles: first and last column, first and last row."""
+    first, last, low, high = tiles
+    rows = np.arange(low, high + 1) * index.side
+    candidates = int((index.starts[rows + last + 1] - index.starts[rows + first]).sum()) if last >= first else 0
     if candidates == 0:
         return np.empty(0, np.int64)
-    cells = int(np.clip(np.sqrt(candidates) / 2, *CELLS))
-    found = np.empty(candidates, np.int64)
-    number = _select(x, y, ranges, ring, cells, found)
-    hits = found[:number]
-    return _ascending(points.order[hits], points.count) if isinstance(points, TileIndex) else hits
+    chosen = bits.empty(index.count)
+    grid = index.side, index.lower.astype(np.float32), index.scale.astype(np.float32)
+    _mark(index.x, index.y, index.order, index.starts, *grid, tiles, ring, _cells(candidates), chosen)
+    return bits.rows(chosen)
 
 
 def box(points: TileIndex | np.ndarray, x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
@@ -87,49 +104,96 @@ def _ring(polygon: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(ring)
 
 
-def _near(points, x0: float, x1: float, y0: float, y1: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coordinates, and the ranges of them that can lie in a box."""
-    if isinstance(points, TileIndex):
-        return points.x, points.y, points.slices(x0, x1, y0, y1)
+def _cells(candidates: int) -> int:
+    """Cells a side of the grid over a polygon with so many points near."""
+    return int(np.clip(np.sqrt(candidates) / 2, *CELLS))
+
+
+def _columns(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     xy = np.asarray(points)
     if xy.dtype not in (np.float32, np.float64):
         xy = xy.astype(np.float64)
-    return np.ascontiguousarray(xy[:, 0]), np.ascontiguousarray(xy[:, 1]), np.array([[0, len(xy)]], np.int64)
-
-
-def _ascending(rows: np.ndarray, count: int) -> np.ndarray:
-    """Sort distinct row numbers; many of them by marking, which beats sorting."""
-    if len(rows) < count // 50:
-        return np.sort(rows)
-    chosen = np.zeros(count, bool)
-    chosen[rows] = True
-    return np.flatnonzero(chosen)
+    xy = xy.reshape(-1, 2)
+    return frozen(np.ascontiguousarray(xy[:, 0])), frozen(np.ascontiguousarray(xy[:, 1]))
 
 
 # -- the kernels ---------------------------------------------------------------------------------------------------
 
 
 @numba.njit(cache=True, nogil=True)
-def _select(x, y, ranges, ring, cells, found):
+def _select(x, y, ring, cells, found):
     """Write the positions of the points inside into `found`; return how many."""
-    x0, x1, y0, y1 = ring[:, 0].min(), ring[:, 0].max(), ring[:, 1].min(), ring[:, 1].max()
-    x_scale, y_scale = cells / (x1 - x0), cells / (y1 - y0)
-    starts, edges = _edges_of_rows(ring, cells, y0, y_scale)
-    mask = _mask(ring, cells, x0, y0, x_scale, y_scale, starts, edges)
+    grid = _grid(ring, cells)
+    starts, edges = _edges_of_rows(ring, cells, grid[1], grid[5])
+    mask = _mask(ring, cells, grid[0], grid[1], grid[4], grid[5], starts, edges)
     number = 0
-    for r in range(ranges.shape[0]):
-        for i in range(ranges[r, 0], ranges[r, 1]):
-            px, py = np.float64(x[i]), np.float64(y[i])
-            if not (px >= x0 and px <= x1 and py >= y0 and py <= y1):
-                continue
-            row = _cell(py, y0, y_scale, cells)
-            state = mask[row, _cell(px, x0, x_scale, cells)]
-            if state == EDGE:
-                state = _even_odd(px, py, ring, edges[starts[row] : starts[row + 1]])
-            if state == INSIDE:
-                found[number] = i
-                number += 1
+    for i in range(len(x)):
+        if _holds(np.float64(x[i]), np.float64(y[i]), ring, cells, grid, mask, starts, edges):
+            found[number] = i
+            number += 1
     return number
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark(x, y, order, first_points, side, lower, scale, tiles, ring, cells, chosen):
+    """Mark the rows of the points inside, tile by tile."""
+    grid = _grid(ring, cells)
+    starts, edges = _edges_of_rows(ring, cells, grid[1], grid[5])
+    mask = _mask(ring, cells, grid[0], grid[1], grid[4], grid[5], starts, edges)
+    first, last, low, high = tiles
+    for row in range(low, high + 1):
+        for column in range(first, last + 1):
+            begin, end = first_points[row * side + column], first_points[row * side + column + 1]
+            if begin == end:
+                continue
+            state = _state_of_tile(column, row, side, lower, scale, cells, grid, mask)
+            if state == INSIDE:
+                for i in range(begin, end):
+                    bits.mark(chosen, np.int64(order[i]))
+            elif state == EDGE:
+                for i in range(begin, end):
+                    if _holds(np.float64(x[i]), np.float64(y[i]), ring, cells, grid, mask, starts, edges):
+                        bits.mark(chosen, np.int64(order[i]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _grid(ring, cells):
+    """x0, y0, x1, y1 and cells per unit along x and y of the grid over a polygon."""
+    x0, x1, y0, y1 = ring[:, 0].min(), ring[:, 0].max(), ring[:, 1].min(), ring[:, 1].max()
+    return x0, y0, x1, y1, cells / (x1 - x0), cells / (y1 - y0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _holds(px, py, ring, cells, grid, mask, starts, edges):
+    """Whether a point is inside."""
+    x0, y0, x1, y1, x_scale, y_scale = grid
+    if not (px >= x0 and px <= x1 and py >= y0 and py <= y1):
+        return False
+    row = _cell(py, y0, y_scale, cells)
+    state = mask[row, _cell(px, x0, x_scale, cells)]
+    if state == EDGE:
+        state = _even_odd(px, py, ring, edges[starts[row] : starts[row + 1]])
+    return state == INSIDE
+
+
+@numba.njit(cache=True, nogil=True)
+def _state_of_tile(column, row, side, lower, scale, cells, grid, mask):
+    """INSIDE or OUTSIDE if all cells that a tile touches are, else EDGE."""
+    if column == 0 or row == 0 or column == side - 1 or row == side - 1:
+        return EDGE  # these reach to infinity
+    x0, y0, _, _, x_scale, y_scale = grid
+    left = (lower[0] + (column - TILE_MARGIN) / np.float64(scale[0]) - x0) * x_scale
+    right = (lower[0] + (column + 1 + TILE_MARGIN) / np.float64(scale[0]) - x0) * x_scale
+    bottom = (lower[1] + (row - TILE_MARGIN) / np.float64(scale[1]) - y0) * y_scale
+    top = (lower[1] + (row + 1 + TILE_MARGIN) / np.float64(scale[1]) - y0) * y_scale
+    if left < 0 or bottom < 0 or right >= cells or top >= cells:
+        return EDGE
+    state = mask[int(bottom), int(left)]
+    for r in range(int(bottom), int(top) + 1):
+        for c in range(int(left), int(right) + 1):
+            if mask[r, c] != state:
+                return EDGE
+    return state
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -162,14 +226,16 @@ def _edges_of_rows(ring, cells, y0, y_scale):
 def _mask(ring, cells, x0, y0, x_scale, y_scale, starts, edges):
     """State of every grid cell: EDGE where an edge may cross it, else INSIDE or OUTSIDE for all of it."""
     mask = np.zeros((cells, cells), np.uint8)
+    # rounding moves a crossing by far less than this part of a cell, unless the polygon is minute beside its distance
+    extent = max(abs(x0), abs(y0), abs(x0 + cells / x_scale), abs(y0 + cells / y_scale))
+    margin = CELL_MARGIN if min(1 / x_scale, 1 / y_scale) > MINUTE * extent else 1.0
     for row in range(cells):
         own = edges[starts[row] : starts[row + 1]]
         bottom = y0 + row / y_scale
         for e in own:
             low, high = _reach(ring, e, bottom, bottom + 1 / y_scale, cells, y0, y_scale)
-            # one cell more on either side: rounding moves a crossing by far less than a cell
-            first = max(_cell(low, x0, x_scale, cells) - 1, 0)
-            last = min(_cell(high, x0, x_scale, cells) + 1, cells - 1)
+            first = max(int((low - x0) * x_scale - margin), 0)
+            last = min(int((high - x0) * x_scale + margin), cells - 1)
             mask[row, first : last + 1] = EDGE
         state, known = OUTSIDE, False
         for column in range(cells):

@@ -54,6 +54,18 @@ def test_equals_shapely(seed, vertices):
     assert np.array_equal(inside(xy, polygon), np.flatnonzero(expected))
 
 
+@pytest.mark.parametrize("side", [1, 8, 40, 256])
+@pytest.mark.parametrize("scale, offset", [(1, 0), (1e-3, 7), (1e6, -3e6)])
+def test_tiles_taken_as_a_whole_hold_what_their_points_do(side, scale, offset):
+    rng = np.random.default_rng(side)
+    xy = (rng.normal(size=(40_000, 2)) * scale + offset).astype(np.float32)
+    index = TileIndex.build(xy, side=side)
+    for vertices, jagged in ((4, 0.0), (60, 0.2), (500, 0.4)):
+        polygon = star(rng, vertices, radius=1.5, jagged=jagged) * scale + offset
+        expected = shapely.contains_xy(shapely.Polygon(polygon), *xy.astype(np.float64).T)
+        assert np.array_equal(inside(index, polygon), np.flatnonzero(expected))
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_polygon_that_crosses_itself_equals_rational_arithmetic(seed):
     rng = np.random.default_rng(seed)
