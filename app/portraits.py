@@ -37,7 +37,7 @@ MOST = 240
 #: Objects an occupied cell up to which they appear by themselves, and above which they go again.
 FEW, TOO_MANY = 10.0, 14.0
 #: Seconds that the map has to rest, and the stretch.
-REST = 0.08
+REST = 0.06
 #: Pictures sent at once; those the browser is trusted to keep.
 TOGETHER, KEPT = 48, 800
 #: In the order in which the key goes through them.

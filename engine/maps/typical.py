@@ -31,8 +31,8 @@ COORDINATES = 16
 SAMPLE = 20_000
 #: Largest whole number of a coordinate, and how far beyond the sample's it reaches.
 WHOLE, REACH = 32_000, 1.5
-#: Vectors read at once: 512 numbers each in float32 are 16 MB.
-BLOCK = 8192
+#: Numbers of the vectors held at once: 16 MB in float32 (in smaller blocks the threads wait for each other).
+BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,15 @@ def compared(
     found = np.zeros((len(vectors), directions.shape[1]), np.int16)
     turn = (directions * unit).astype(np.float32)
     middle = (axes.mean @ (directions * unit)).astype(np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        part = slice(start, start + BLOCK)
+    step = max(1, BLOCK // vectors.shape[1])
+    for start in range(0, len(vectors), step):
+        part = slice(start, start + step)
         # copied, because a mapped file may not be written to; NumPy turns float16 into float32 four times slower
         block = torch.from_numpy(np.array(vectors[part])).float().numpy() @ turn - middle
         block[~valid[part]] = 0
         np.clip(np.rint(block, out=block), -WHOLE, WHOLE, out=block)
         found[part] = block
-        progress(min(start + BLOCK, len(vectors)), len(vectors), "comparing")
+        progress(min(start + step, len(vectors)), len(vectors), "comparing")
     return found
 
 
