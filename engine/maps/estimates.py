@@ -30,16 +30,16 @@ COORDINATES = 40
 #: Objects up to which neighbours are exact on a CPU (`engine.maps.neighbours.EXACT`).
 EXACT = 200_000
 #: The reference machine: billions of multiplications a second in a product, millions of scattered reads a second.
-PRODUCT, SCATTER = 170.0, 180.0
+PRODUCT, SCATTER = 200.0, 850.0
 #: Share of the free memory that a layout may take.
 FILL = 0.8
 
 #: Seconds on the reference machine. Start of the process; a pair of objects and dimension in the scan; a pair's
 #: comparison; an edge of the graph; an edge and epoch of UMAP's descent; the same of densMAP; compilation of
-#: densMAP's; an object and epoch of t-SNE, and a cell of its grid; a number in a pass over the vectors; an object sorted.
-START, PAIR, KEEP = 2.5, 1.0e-11, 2.5e-10
-EDGE, DESCENT, DENSITY, COMPILE = 1.5e-7, 7.0e-9, 6.0e-8, 35.0
-FORCES, AFFINITY = 3.0e-7, 4.0e-7
+#: densMAP's; an object and epoch of t-SNE, and an epoch's grid; an affinity; a number in a pass over the vectors; an object sorted.
+START, PAIR, KEEP = 2.5, 1.0e-11, 3.5e-10
+EDGE, DESCENT, DENSITY, COMPILE = 2.0e-7, 1.05e-8, 1.2e-7, 10.0
+FORCES, GRID, AFFINITY = 1.1e-6, 1.2e-2, 4.0e-7
 PASS, SORT = 1.0e-9, 3.0e-7
 #: Bytes: of the process, of densMAP's and t-SNE's libraries, of an edge of the graph.
 PROCESS, LIBRARIES, EDGE_BYTES = 4.5e8, 4.0e8, 60
@@ -190,7 +190,7 @@ def _methods() -> dict:
 
     def tsne(n, k, perplexity):
         edges = 3 * perplexity * n
-        return AFFINITY * edges + 750 * (FORCES * n + 2e-3), edges * 40 + LIBRARIES
+        return AFFINITY * edges + 750 * (FORCES * n + GRID), edges * 40 + LIBRARIES
 
     def nothing(n, k, perplexity):
         return 0.0, 0.0
