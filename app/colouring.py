@@ -46,10 +46,13 @@ class Picture:
         First row lowest y.
     counts : (K,) int64
         Objects in the view, without the margin that was asked for; by category where there are some, the unknown last.
+    densest : (least, most), optional
+        Objects a pixel at the ends of a density's scale; None if it is equalised.
     """
 
     rgba: np.ndarray
     counts: np.ndarray
+    densest: tuple[float, float] | None = None
 
 
 class Colouring:
@@ -89,7 +92,7 @@ class Colouring:
         return value_scale(self.dark, self.values.name in RANKED)
 
     @property
-    def _given(self) -> Values:
+    def given(self) -> Values:
         """The values, where the kind says that there are some."""
         if self.values is None:
             raise ValueError("density has no values of its own")
@@ -98,16 +101,16 @@ class Colouring:
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Values at the ends of the scale."""
-        return shade.value_range(self._given.array, self.scale)
+        return shade.value_range(self.given.array, self.scale)
 
     @cached_property
     def _table(self) -> np.ndarray:
-        return shade.value_table(self.palette, self._given.array, self.scale)
+        return shade.value_table(self.palette, self.given.array, self.scale)
 
     @cached_property
     def colours(self) -> np.ndarray:
         """Colour of each category code, the unknown one last, (K, 3) uint8."""
-        named = category_colours(self._given.categories, self.dark)
+        named = category_colours(self.given.categories, self.dark)
         return np.array([shade.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
 
     def sums(self, points: Points) -> Sums:
@@ -121,7 +124,13 @@ class Colouring:
         found = self._brought.get(index)
         if found is None:
             colours = self.colours if self.kind == "category" else np.empty((0, 3), np.uint8)
-            self._brought[index] = found = Brought(self._given, index, colours)
+            self._brought[index] = found = Brought(self.given, index, colours)
+        return found
+
+    def rescaled(self, scale: str) -> Colouring:
+        """The same on another scale, with what was brought to the layout."""
+        found = Colouring(self.values, dark=self.dark, scale=scale)
+        found._brought, found._sums = self._brought, self._sums
         return found
 
     # -- drawing ------------------------------------------------------------------------------------------------------
@@ -145,14 +154,16 @@ class Colouring:
         if radius is None:
             radius = disc_radius(visible, inner.width, inner.height)
         if self.kind == "density":
-            return Picture(self._density(sums, view, radius, density_reach(visible, inner.width, inner.height)), counts)
+            rgba, ends = self._density(sums, view, radius, density_reach(visible, inner.width, inner.height))
+            return Picture(rgba, counts, ends)
         return Picture((self._number if self.kind == "number" else self._category)(sums, view, radius), counts)
 
-    def _density(self, sums: Sums, view: View, radius: float, reach: int) -> np.ndarray:
+    def _density(self, sums: Sums, view: View, radius: float, reach: int):
         count = sums.counts(view)
         local = shade.smooth(count, reach)
         coverage = spread(count, [count], radius)[0] if radius > 0.5 else count.astype(np.float32)
-        return shade.shade_count(coverage, local, self.palette, LONELY, scale=self.scale)
+        ends = None if self.scale == "equalised" else shade.ends(coverage, local, self.scale)
+        return shade.shade_count(coverage, local, self.palette, LONELY, scale=self.scale), ends
 
     def _number(self, sums: Sums, view: View, radius: float) -> np.ndarray:
         planes = sums.sums(view)
@@ -170,52 +181,6 @@ class Colouring:
             mixed = np.moveaxis(spread(weight, [mixed[..., c] for c in range(4)], radius), 0, -1)
             weight = mixed[..., 0]
         return shade.shade_category(mixed, shade.FLOOR, weight)
-
-    def legend(self, counts: np.ndarray, target: str) -> dict:
-        """What the overlay shows: title, counts in view, and the scale or the categories with theirs."""
-        if self.values is None:
-            stops = [f"rgb({','.join(map(str, c))})" for c in self.palette[30::45]]
-            return {
-                "kind": "scale",
-                "title": "density",
-                "stops": stops,
-                "low": "sparse",
-                "high": "dense",
-                "total": int(counts.sum()),
-            }
-        name = self.values.name
-        title = TITLES.get(name, name)
-        if name in RANKED or name == "label":
-            title = f"{title} · {target}"
-        if self.kind == "number":
-            known = bool(np.isfinite(self.values.array[:: max(1, len(self.values.array) // 100_000)]).any())
-            stops = [f"rgb({','.join(map(str, c))})" for c in self.palette[:: max(1, len(self.palette) // 8)]]
-            lo, hi = self.limits
-            unit = f" {self.values.unit}" if self.values.unit else ""
-            low, high = (f"{lo:.3g}{unit}", f"{hi:.3g}{unit}") if known else ("no value yet", "")
-            return {
-                "kind": "scale",
-                "title": title,
-                "stops": stops,
-                "low": low,
-                "high": high,
-                "total": int(counts.sum()),
-            }
-        colours = category_colours(self._given.categories, self.dark)
-        items = [
-            {"name": n, "colour": c, "count": int(counts[k])}
-            for k, (n, c) in enumerate(zip(self.values.categories, colours))
-        ]
-        rest = int(counts[-1])
-        if rest:
-            items.append(
-                {
-                    "name": "unlabelled" if name == "label" else self.values.missing,
-                    "colour": theme(self.dark).unknown,
-                    "count": rest,
-                }
-            )
-        return {"kind": "items", "title": title, "items": items, "total": int(counts.sum())}
 
     def words(self, row: int) -> str:
         """Value of one object, in words; empty for density."""

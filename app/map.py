@@ -102,6 +102,7 @@ class MapView:
         self._watch()
         self._offer_portraits()
         self._offer_names()
+        self._show_others()
         self._show_layout()
 
     def panel(self) -> pn.viewable.Viewable:
@@ -167,9 +168,11 @@ class MapView:
             (self._recolour, ["colour"]),
             (self._offer_portraits, ["portraits"]),
             (self._offer_names, ["names"]),
+            (self._rescale, ["scale"]),
         )
         shared = (
             (self._recolour, ["dark"]),
+            (self._show_others, ["others"]),
             (self._new_target, ["target"]),
             (self._new_labels, ["labels_version"]),
             (self._new_ranking, ["ranking_version"]),
@@ -193,6 +196,10 @@ class MapView:
             self.overlay.show_again()
         elif kind == "fit":
             self.fit()
+        elif kind == "scale" and message.get("scale") in self.shown.param.scale.objects:
+            self.shown.scale = message["scale"]
+        elif kind == "others":
+            self.state.others = "dimmed" if self.state.others == "hidden" else "hidden"
         elif kind == "portraits":
             self._portraits.turn()
         elif kind == "names":
@@ -232,7 +239,7 @@ class MapView:
         if self._base is None or view is None or size is None:
             return
         self._stale = False
-        scene = Scene(self._base, self._members, self._colouring, self.state.target)
+        scene = Scene(self._base, self._members, self._colouring, self.state.target, self.state.others)
         self._drawing.run("frame", partial(scene.draw, view, size, self._ratio), self._show, self._failed)
 
     def _show(self, frame: Frame) -> None:
@@ -310,15 +317,15 @@ class MapView:
             self._recolour()
 
     def _recolour(self) -> None:
-        name, target, dark = self.shown.colour, self.state.target, self.state.dark
+        name, target, dark, scale = self.shown.colour, self.state.target, self.state.dark, self.shown.scale
         for part in (self._canvas, self._marks):
             self._canvas.change(partial(part.tint, dark=dark))
         if name == "density":
-            self._set_colouring(Colouring(None, dark=dark))
+            self._set_colouring(Colouring(None, dark=dark, scale=scale))
         else:
             self._work.run(
                 "colour",
-                lambda: Colouring(self.store.values(name, target), dark=dark),
+                lambda: Colouring(self.store.values(name, target), dark=dark, scale=scale),
                 self._set_colouring,
                 self._no_colour,
             )
@@ -326,6 +333,13 @@ class MapView:
     def _set_colouring(self, colouring: Colouring) -> None:
         self._colouring = self._pointer.colouring = colouring
         self._mark_all()
+        self._redraw()
+
+    def _rescale(self) -> None:
+        self._set_colouring(self._colouring.rescaled(self.shown.scale))
+
+    def _show_others(self) -> None:
+        self.overlay.others = self.state.others
         self._redraw()
 
     def _no_colour(self, error: UserError) -> None:

@@ -7,6 +7,7 @@ const ICONS = {
   fit: "M6 2.5H2.5V6M10 2.5h3.5V6M13.5 10v3.5H10M2.5 10v3.5H6M6 6h4v4H6z",
   two: "M2.5 3.5h5v9h-5zM8.5 3.5h5v9h-5z",
   names: "M2.5 4.5h11M2.5 4.5v2M13.5 4.5v2M8 4.5v8M6.2 12.5h3.6",
+  others: "M1.5 8s2.4-4.5 6.5-4.5S14.5 8 14.5 8s-2.4 4.5-6.5 4.5S1.5 8 1.5 8M8 6a2 2 0 1 0 0 4 2 2 0 1 0 0-4M3 13.5l10-11",
   portraits: "M2.5 2.5h4.5v4.5H2.5zM9 9h4.5v4.5H9zM11.2 3.2v2.6M9.9 4.5h2.6M4.7 10v2.6M3.4 11.3H6",
 }
 const TOOLS = [["pan", "Pan (V)"], ["lasso", "Lasso (L, or hold Shift)"], ["box", "Box (B)"]]
@@ -70,6 +71,13 @@ export function render({model, view}) {
   button("fit", "Whole layout (F)", () => send({type: "fit"}))
   button("two", model.figure === "skysieve-map" ? "A second map beside this one, or none (2)" : "Close this map (2)",
     () => send({type: "two"}))
+  const others = button("others", "", () => send({type: "others"}))
+  const showOthers = () => {
+    const hidden = model.others === "hidden"
+    others.title = hidden ? "Show what is not selected, dimmed (H)" : "Hide what is not selected (H)"
+    others.setAttribute("aria-label", "Hide what is not selected")
+    others.setAttribute("aria-pressed", String(hidden))
+  }
   const names = button("names", "", () => send({type: "names"}))
   const showNames = () => {
     names.title = model.names ? "Hide the names of clusters (K)" : "Write the names of clusters (K)"
@@ -100,33 +108,56 @@ export function render({model, view}) {
     for (const [name, b] of Object.entries(buttons)) b.setAttribute("aria-pressed", String(name === model.tool))
   }
 
-  // -- legend
+  // -- legend: what is in view, of the selection too where there is one, and the scale's choice
   const legend = make("div", "legend")
+  const choice = (shown) => {
+    const box = make("div", "scales")
+    box.setAttribute("role", "group")
+    box.setAttribute("aria-label", "Scale of colours")
+    for (const {value, text, meaning} of shown.scales) {
+      const b = make("button", "", text)
+      b.title = meaning
+      b.setAttribute("aria-pressed", String(value === shown.scale))
+      b.onclick = () => send({type: "scale", scale: value})
+      box.append(b)
+    }
+    return box
+  }
+  const itemsOf = (shown) => {
+    const chosen = shown.selected !== null
+    const list = make("div", chosen ? "items chosen" : "items")
+    if (chosen) list.append(make("span", "over", "selected"), make("span", "over", "in view"))
+    for (const item of shown.items) {
+      const dot = make("i")
+      dot.style.background = item.colour
+      const line = make("div", item.count ? "item" : "item none")
+      line.append(dot, make("span", "name", item.name))
+      line.children[1].title = item.name
+      if (chosen) line.append(make("span", "count", count(item.selected)))
+      line.append(make("span", "count", count(item.count)))
+      list.append(line)
+    }
+    return list
+  }
   const showLegend = () => {
     const shown = current("legend")
     legend.hidden = !shown.kind
     if (!shown.kind) return
     const head = make("div", "head")
     head.append(make("b", "", shown.title), make("span", "", `${count(shown.total)} in view`))
+    head.children[0].title = shown.title
     const parts = [head]
     if (shown.kind === "scale") {
       const scale = make("div", "scale")
       scale.style.background = `linear-gradient(90deg, ${shown.stops.join(",")})`
       const ends = make("div", "ends")
-      ends.append(make("span", "", shown.low), make("span", "", shown.high))
+      ends.append(...shown.ends.map((text) => make("span", "", text)))
       parts.push(scale, ends)
-    } else {
-      const list = make("div", "items")
-      for (const item of shown.items) {
-        const dot = make("i")
-        dot.style.background = item.colour
-        const line = make("div", item.count ? "item" : "item none")
-        line.append(dot, make("span", "name", item.name), make("span", "count", count(item.count)))
-        list.append(line)
-      }
-      parts.push(list)
-    }
+    } else parts.push(itemsOf(shown))
+    parts.push(choice(shown))
+    const at = legend.scrollTop
     legend.replaceChildren(...parts)
+    legend.scrollTop = at
   }
 
   // -- hover card
@@ -209,6 +240,7 @@ export function render({model, view}) {
     else if (key === "b") model.tool = model.tool === "box" ? "pan" : "box"
     else if (key === "v") model.tool = "pan"
     else if (key === "f") send({type: "fit"})
+    else if (key === "h") send({type: "others"})
     else if (key === "k") send({type: "names"})
     else if (key === "m" && model.portraits) send({type: "portraits"})
     else if (key === "2") send({type: "two"})
@@ -244,12 +276,13 @@ export function render({model, view}) {
   changed("status", showStatus)
   model.on("portraits", showPortraits)
   model.on("names", showNames)
+  model.on("others", showOthers)
   model.on("msg:custom", (event) => {
     missed = event.data ?? event
     showLegend(); showStatus()
   })
   setTimeout(() => send({type: "ready"}), SETTLED)
-  showNames(); showPortraits(); showTool(); showLegend(); showStatus()
+  showNames(); showOthers(); showPortraits(); showTool(); showLegend(); showStatus()
   const top = make("div", "top")
   top.append(bar)
   root.append(top, legend, status, card)

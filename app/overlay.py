@@ -23,11 +23,12 @@ class Overlay(JSComponent):
 
     figure: param.Selector = param.Selector(default=FIGURES[0], objects=list(FIGURES), doc="The figure below.")
     tool: param.Selector = param.Selector(default="pan", objects=list(TOOLS))
-    legend = param.Dict({}, doc="See `app.colouring.Colouring.legend`.")
+    legend = param.Dict({}, doc="See `app.legend.legend`.")
     card = param.Dict({}, doc="What is under the pointer, see `app.pointer.Pointer`; empty: nothing.")
     status = param.Dict(
         {}, doc="title, text, action, progress (0-1 or null): shown in the middle; empty: the map shows."
     )
+    others = param.String("dimmed", doc="How what is not selected is drawn: 'dimmed' or 'hidden'.")
     names = param.Boolean(False, doc="Whether the names of clusters are written on the map.")
     portraits = param.String("", doc="When thumbnails lie on the map: 'auto', 'on', 'off'; empty: there are none.")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.camera import Box
 from app.colouring import Colouring, member_radius, with_selection
+from app.legend import legend
 from app.raster import Points, View, disc_radius
 
 #: Margin drawn around the view, as a share of its size, so that a pan does not uncover blank edges.
@@ -29,7 +30,7 @@ class Frame:
     rgba : (H, W, 4) uint8
         First row lowest y.
     legend : dict
-        See `app.colouring.Colouring.legend`.
+        See `app.legend.legend`.
     seen, selected : int
         Objects in view, and members of the selection among them.
     """
@@ -51,12 +52,15 @@ class Scene:
     ----------
     points, members : Points
         All that is placed, and those that are selected (None: no selection).
+    others : {"dimmed", "hidden"}
+        How what is not selected is drawn.
     """
 
     points: Points
     members: Points | None
     colouring: Colouring
     target: str
+    others: str = "dimmed"
 
     def draw(self, view: Box, size: tuple[int, int], ratio: float = 1.0) -> Frame:
         """Draw a view in a window of so many pixels, with `ratio` pixels of the screen along each."""
@@ -64,11 +68,12 @@ class Scene:
         wide = inner.grown(MARGIN)
         margin = (wide.width - inner.width) // 2, (wide.height - inner.height) // 2
         base = self.colouring.draw(self.points, wide, margin=margin)
-        rgba, seen, selected = base.rgba, int(base.counts.sum()), 0
+        rgba, seen, selected, members = base.rgba, int(base.counts.sum()), 0, None
         if self.members is not None:
             chosen = int(self.colouring.sums(self.members).within(inner.box).sum())
             radius = member_radius(disc_radius(seen, inner.width, inner.height), chosen, inner.width, inner.height)
             members = self.colouring.draw(self.members, wide, margin=margin, radius=radius)
-            rgba, selected = with_selection(base, members), int(members.counts.sum())
-        legend = self.colouring.legend(base.counts, self.target)
-        return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, legend, seen, selected)
+            rgba = members.rgba if self.others == "hidden" else with_selection(base, members)
+            selected = int(members.counts.sum())
+        shown = legend(self.colouring, base, members, self.target)
+        return Frame(view, size, (wide.x0, wide.y0, wide.x1, wide.y1), rgba, shown, seen, selected)

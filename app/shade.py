@@ -210,13 +210,24 @@ def _stretched(at: np.ndarray, scale: str, lo: float, hi: float) -> np.ndarray:
     return np.clip((at - lo) / (hi - lo), 0, 1) if hi > lo else np.ones(np.shape(at))
 
 
+def ends(coverage, local, scale: str) -> tuple[float, float]:
+    """Weights at the ends of a density's logarithmic or linear scale; see `shade_count`."""
+    _, number, peak = _sorted(coverage, local)
+    return _least(number, peak, scale), float(peak)
+
+
+def _least(number: np.ndarray, peak: float, scale: str) -> float:
+    """Zero on a linear scale, on a logarithmic one the least weight there is, or a thousandth of the peak."""
+    some = np.flatnonzero(number)
+    if scale == "linear" or peak <= 0 or not len(some):
+        return 0.0
+    return max(float((some[0] / (BINS - 1)) ** 2 * peak), float(peak) / DECADES)
+
+
 def _along(number: np.ndarray, peak: float, scale: str) -> np.ndarray:
-    """Place of every bin between the least weight there is (zero on a linear scale) and the peak, (BINS,) in 0-1."""
-    if peak <= 0:
-        return np.zeros(BINS)
+    """Place of every bin between the ends of the scale, (BINS,) in 0-1."""
     weight = (np.arange(BINS, dtype=np.float64) / (BINS - 1)) ** 2 * peak
-    least = max(weight[np.flatnonzero(number)[0]], peak / DECADES)
-    return _stretched(weight, scale, 0.0 if scale == "linear" else least, peak)
+    return _stretched(weight, scale, _least(number, peak, scale), peak) if peak > 0 else np.zeros(BINS)
 
 
 def _equalised(number: np.ndarray) -> np.ndarray:

@@ -37,6 +37,8 @@ RESTORED = {
     "combining": "mode",
     "outlined": "outlines",
     "portraits": "thumbnails",
+    "scale": "scale",
+    "others": "others",
     "clusters": "clusters",
     "names": "names",
 }
@@ -46,6 +48,7 @@ RESTORED_BESIDE = {
     "colour": "colour2",
     "view": "view2",
     "portraits": "thumbnails2",
+    "scale": "scale2",
     "names": "names2",
 }
 
@@ -64,6 +67,11 @@ class Shown(param.Parameterized):
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
     growing = param.Parameter(None, doc="A layout that is still being made, shown in its place (`app.growing.Grown`).")
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
+    scale: param.Selector = param.Selector(
+        default="",
+        objects=["", "equalised", "log", "linear", "mixed", "top"],
+        doc="How numbers become colours, see `app.colouring.Colouring`; empty: as suits what is shown.",
+    )
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     names = param.Boolean(True, doc="Whether the names of clusters are written on the map.")
     portraits: param.Selector = param.Selector(
@@ -74,6 +82,9 @@ class Shown(param.Parameterized):
 class State(Shown):
     """One session's view of a survey: what its first map shows, and what all its parts share."""
 
+    others: param.Selector = param.Selector(
+        default="dimmed", objects=["dimmed", "hidden"], doc="How the maps draw what is not selected."
+    )
     two = param.Boolean(False, doc="Whether a second map is open beside the first.")
     second = param.ClassSelector(class_=Shown, doc="What the second map shows.")
 

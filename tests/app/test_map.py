@@ -206,3 +206,25 @@ def test_the_theme_recolours_map_and_marks(view):
     view.state.dark = False
     picture(view)
     assert view.overlay.legend["stops"] != dark
+
+
+def test_what_is_not_selected_can_be_hidden(view):
+    lasso(view, middle(view))
+    dimmed = picture(view)
+    view._heard({"type": "others"})
+    assert view.state.others == view.overlay.others == "hidden"
+    hidden = picture(view)
+    assert 0 < (hidden[:, :, 3] > 0).sum() < (dimmed[:, :, 3] > 0).sum()
+    view._heard({"type": "others"})
+    assert np.array_equal(picture(view), dimmed)
+
+
+@pytest.mark.parametrize("colour, scale", [("density", "log"), ("mag_r", "equalised"), ("truth", "top")])
+def test_the_scale_of_the_colours_is_the_maps_own(view, colour, scale):
+    view.state.colour = colour
+    before = picture(view)
+    view._heard({"type": "scale", "scale": scale})
+    assert view.state.scale == scale == view.overlay.legend["scale"]
+    assert not np.array_equal(picture(view), before)
+    view._heard({"type": "scale", "scale": "no such scale"})
+    assert view.state.scale == scale
