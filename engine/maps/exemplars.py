@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Halvings of the square: 2²⁶ cells a side, finer than float32 positions.
 DEPTH = 26
+#: Objects whose cells are found at once.
+CHUNK = 1 << 18
 #: Most cells that one view may ask for.
 MOST_CELLS = 1 << 20
 
@@ -94,7 +96,10 @@ class Exemplars:
         """
         placed = np.flatnonzero(np.isfinite(xy).all(axis=1))
         lower, size = _square(xy, placed)
-        codes = morton(*_cells_of(xy[placed], lower, size, DEPTH).T)
+        codes = np.empty(len(placed), np.uint64)
+        for start in range(0, len(placed), CHUNK):
+            part = slice(start, start + CHUNK)
+            codes[part] = morton(*_cells_of(xy[placed[part]], lower, size, DEPTH).T)
         order = np.argsort(codes, kind="stable")
         codes, rows = codes[order], placed[order]
         level = _levels(codes, rows, np.ascontiguousarray(alike.features), np.ascontiguousarray(alike.known))
@@ -184,8 +189,9 @@ def exemplars(survey: Survey, layout: str, *, progress: Progress = silent) -> Ex
         found = Exemplars.build(np.asarray(xy), likeness(survey, layout, progress=progress))
         try:
             found.save(folder, facts)
-        except OSError:
-            pass  # a survey that may not be written to: made again for the next process
+        except OSError:  # a survey that may not be written to: made again for the next process
+            return found
+        found = Exemplars.load(folder, facts) or found  # mapped: what is not looked at takes no memory
     return found
 
 
