@@ -15,7 +15,7 @@ from app.columns import CATEGORIES
 from app.frames import Component, pack, script, styles
 from app.labelling import MOST, VERDICTS, Labelling, Outcome
 from app.selecting import Selecting
-from app.state import Shown, State
+from app.state import State
 from app.store import Store
 from app.theme import CATEGORY, theme
 from engine.errors import UserError
@@ -51,7 +51,7 @@ class Acts:
         self._work = work
         self._labelling = Labelling(state, store)
 
-    def heard(self, message: dict, shown: Shown | None = None) -> bool:
+    def heard(self, message: dict) -> bool:
         """Do what a message of the page asks; False if it asks for nothing known here."""
         act = {"select": self.select, "only": self.only, "rename": self.rename, "label": self.label}
         kind, code = str(message.get("type")), message.get("code")
@@ -62,7 +62,7 @@ class Acts:
         elif kind == "label":
             self.label(code, str(message.get("value", "")), str(message.get("target", "")))
         elif kind == "only":
-            self.only(code, shown or self.state)
+            self.only(code)
         else:
             self.select(code)
         return True
@@ -83,13 +83,10 @@ class Acts:
         else:
             self._work.run("cluster", find, select, self._failed)
 
-    def only(self, code: int, shown: Shown) -> None:
+    def only(self, code: int) -> None:
         """Select a cluster's members and hide the others."""
         self.select(code, "replace")
-        for place in (shown, self.state):
-            if "others" in place.param:
-                place.others = "hidden"
-                break
+        self.state.others = "hidden"
 
     def rename(self, code: int, text: str) -> None:
         """Give a cluster a name, for every session; an empty one takes a person's name back."""

@@ -38,13 +38,19 @@ class ClusterMenu {
     menu.append(this.labels(shown, target, most));
     this.root.append(menu);
     menu.showPopover();
-    const box = menu.getBoundingClientRect();
-    menu.style.left = `${Math.max(8, Math.min(x, window.innerWidth - box.width - 8))}px`;
-    menu.style.top = `${Math.max(8, Math.min(y, window.innerHeight - box.height - 8))}px`;
+    this.at = [x, y];
+    this.fit();
     document.addEventListener("pointerdown", this.away, true);
     document.addEventListener("wheel", this.away, true);
     window.addEventListener("keydown", this.keys, true);
     menu.querySelector("button").focus();
+  }
+
+  // Inside the window, wherever it was asked for and however it has grown.
+  fit() {
+    const box = this.node.getBoundingClientRect(), [x, y] = this.at;
+    this.node.style.left = `${Math.max(8, Math.min(x, window.innerWidth - box.width - 8))}px`;
+    this.node.style.top = `${Math.max(8, Math.min(y, window.innerHeight - box.height - 8))}px`;
   }
 
   labels(shown, target, most) {
@@ -62,10 +68,11 @@ class ClusterMenu {
     };
     const ask = (value) => {
       const row = element("div", "verdicts");
-      const go = button(`verdict go ${value}`, `Label ${grouped(shown.count)}`, "",
+      const go = button(`verdict sure ${value}`, `Label ${grouped(shown.count)}`, "",
         () => { this.close(); this.send({ type: "label", code: shown.code, value, target }); });
       row.append(go, button("verdict", "Cancel", "", choose));
       part.replaceChildren(element("span", "ask", `Label ${grouped(shown.count)} objects ‘${value}’ for ‘${target}’?`), row);
+      this.fit();
       go.focus();
     };
     choose();

@@ -5,9 +5,11 @@ const PAD = [9, 4]; // pixels kept free around a name, across and down
 const ROOM = 15000; // pixels of the map a name needs, on average: more would be a list, not a map
 const SMALLEST = 14; // pixels that a cluster must be wide to be spoken of, unless it is one of the FIRST
 const FIRST = 6;
+const LONGEST = 34; // letters of a name on the map; the rest is in its title
 const EDGE = 6; // pixels from the edge of the map
 const STEPS = [0, 1, -1, 2, -2]; // lines that a name may move up or down to find room
 const LOOK = 400; // ms between two looks at what floats above the map
+const FLOATING = ".top > *, .legend, .bar > *, .elsewhere, .note"; // of the other layers
 const DRAG = 4; // pixels that make a press a drag
 
 class Names {
@@ -55,7 +57,8 @@ class Names {
     item.size = share > 0.25 ? 14 : share > 0.05 ? 13 : 12;
     this.font ??= getComputedStyle(this.root).fontFamily;
     this.pen.font = `600 ${item.size}px ${this.font}`;
-    item.width = this.pen.measureText(item.name).width + (this.header.coloured ? 13 : 0);
+    item.shown = item.name.length > LONGEST ? `${item.name.slice(0, LONGEST - 1).trimEnd()}…` : item.name;
+    item.width = this.pen.measureText(item.shown).width + (this.header.coloured ? 13 : 0);
     this.pen.font = `400 ${item.size - 2}px ${this.font}`;
     item.width += 6 + this.pen.measureText(brief(item.count)).width;
     item.height = item.size + 6;
@@ -64,10 +67,11 @@ class Names {
 
   fill(node, item) {
     node.style.fontSize = `${item.size}px`;
-    node.title = `${item.why ? `${item.why}\n` : ""}Click selects its ${grouped(item.count)} objects · double click renames · right click for more`;
+    const full = item.shown === item.name ? "" : `${item.name}\n`;
+    node.title = `${full}${item.why ? `${item.why}\n` : ""}Click selects its ${grouped(item.count)} objects · double click renames · right click for more`;
     const dot = element("i");
     dot.style.background = item.colour;
-    node.replaceChildren(...(this.header.coloured ? [dot] : []), element("b", "", item.name),
+    node.replaceChildren(...(this.header.coloured ? [dot] : []), element("b", "", item.shown),
       element("span", "count", brief(item.count)), element("span", "more", "⋯", { title: "More" }));
   }
 
@@ -100,7 +104,7 @@ class Names {
     const x = into(at[0], half + EDGE, camera.width - half - EDGE);
     for (const step of STEPS) {
       const y = into(at[1] + step * (item.height + 2), tall + EDGE, camera.height - tall - EDGE);
-      if (Math.abs(y - at[1]) > Math.max(item.height, reach)) continue;
+      if (Math.abs(y - at[1]) > Math.max(item.height + 2, reach)) continue;
       const box = [x - half - PAD[0], y - tall - PAD[1], x + half + PAD[0], y + tall + PAD[1]];
       if (!taken.some((b) => b[0] < box[2] && box[0] < b[2] && b[1] < box[3] && box[1] < b[3])) return { x, y, box };
     }
@@ -111,12 +115,14 @@ class Names {
   floating() {
     const now = performance.now();
     if (now - this.taken.at > LOOK) {
-      const own = this.view.el.getBoundingClientRect(), boxes = [];
-      for (const host of this.view.el.parentNode?.children ?? []) {
-        for (const part of host.shadowRoot?.querySelectorAll(".overlay .top > *, .overlay .legend, .overlay [data-floats]") ?? []) {
-          const box = part.getBoundingClientRect();
-          if (box.width) boxes.push([box.left - own.left, box.top - own.top, box.right - own.left, box.bottom - own.top]);
-        }
+      const own = this.view.el.getBoundingClientRect(), boxes = [], map = this.view.el.parentNode;
+      const parts = [...(map?.host?.parentNode?.querySelectorAll(".beside-choice") ?? [])];
+      for (const host of map?.children ?? []) {
+        if (host !== this.view.el) parts.push(...(host.shadowRoot?.querySelectorAll(FLOATING) ?? []));
+      }
+      for (const part of parts) {
+        const box = part.getBoundingClientRect();
+        if (box.width) boxes.push([box.left - own.left, box.top - own.top, box.right - own.left, box.bottom - own.top]);
       }
       this.taken = { at: now, boxes };
     }

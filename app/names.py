@@ -150,7 +150,7 @@ class Names(Layer):
         if message.get("type") == "names":
             turn_names(self.state)
         else:
-            self._acts.heard(message, self.shown)
+            self._acts.heard(message)
 
 
 def places_in(placed: Placed, codes: np.ndarray, count: int, view: Box) -> list[list]:

@@ -83,7 +83,8 @@ def test_a_click_adds_where_the_session_adds(state, store):
     acts.select(1)
     kept = store.clusterings.get("hdbscan_wheel")
     assert np.array_equal(state.selection, np.union1d(kept.rows(0), kept.rows(1)))
-    acts.only(2, state)
+    acts.only(2)
+    assert state.others == "hidden"
     assert np.array_equal(state.selection, kept.rows(2))
     selecting.close()
 
