@@ -245,5 +245,5 @@ def words(item: Summary) -> str:
 
 def current(items: list[Summary], how: dict) -> str:
     """Name of the kept selection that is selected now, or nothing."""
-    name = how.get("name", "")
+    name = how.get("name", "") if how.get("kind") != "cluster" else ""
     return name if any(s.name == name for s in items) else ""

@@ -76,7 +76,7 @@ def diagnose(path: str | Path) -> list[Fault]:
         len(survey)
     except UserError:
         return _sorted(faults)  # the checks above have said why
-    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _clusters, _scores):
+    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _clusters, _scores, _selections):
         faults += check(survey)
     return _sorted(faults)
 
@@ -372,3 +372,18 @@ def _clusters(survey: Survey) -> Iterator[Fault]:
 def _scores(survey: Survey) -> Iterator[Fault]:
     for path in sorted((survey.path / "scores").glob("*.npy")):
         yield from _array(path, (len(survey),), "delete it and make the score again")[1]
+
+
+def _selections(survey: Survey) -> Iterator[Fault]:
+    from engine.search.selections import listing, load
+
+    command = f"`python -m engine selections {survey.path} --delete`"
+    for found in listing(survey, damaged=True):
+        path = str(survey.path / "selections" / f"{found.name}.json")
+        if found.problem:
+            yield Fault(f"the selection {found.name!r} cannot be read ({found.problem})", path, f"delete it: {command}")
+            continue
+        try:
+            load(survey, found.name)
+        except UserError as error:
+            yield Fault(error.problem, path, error.remedy)

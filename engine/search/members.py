@@ -1,4 +1,4 @@
-"""The members of an origin, found again in the survey: outlines on their layouts, queries, neighbours.
+"""The members of an origin, found again in the survey: outlines on their layouts, queries, clusters, neighbours.
 
 Each leaf costs what it cost when it was asked for first. What is known already (`known`) costs nothing: while one
 outline of a tree is dragged, only that one is asked again.
@@ -69,7 +69,18 @@ def _part(survey: Survey, tiles, known, path: origins.Path, how: dict, rows: np.
         return inside(tiles(_layout(survey, how)), how)
     if how.get("kind") in ("query", "ids", "place") and isinstance(how.get("query"), str):
         return ask(survey, how["query"]).rows
+    if how.get("kind") == "cluster":
+        return _cluster(survey, how)
     raise origins.no_longer(how)
+
+
+def _cluster(survey: Survey, how: dict) -> np.ndarray:
+    from engine.maps.clusters import read
+
+    name, code = how.get("clusters"), how.get("cluster")
+    if not isinstance(name, str) or not isinstance(code, int):
+        raise origins.no_longer(how)
+    return read(survey, name).rows(code)
 
 
 def inside(points: TileIndex, how: dict) -> np.ndarray:

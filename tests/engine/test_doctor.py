@@ -65,6 +65,12 @@ def vectors(path, values):
     files.write_npy(path / "representations" / "x" / "vectors.npy", values)
 
 
+def kept_badly(path, text):
+    (path / "selections").mkdir(exist_ok=True)
+    np.save(path / "selections" / "bad.npy", np.array([99]))
+    (path / "selections" / "bad.json").write_text(text)
+
+
 def spoil_labels(path):
     with open(path / "labels.sqlite", "r+b") as stream:
         stream.seek(4096)
@@ -116,6 +122,18 @@ FAULTS = {
         ERROR,
     ),
     "score short": (lambda p: files.write_npy(p / "scores/q.npy", np.zeros(2)), "is 2 where 6", "q.npy", ERROR),
+    "selection damaged": (
+        lambda p: kept_badly(p, "{"),
+        "'bad' cannot be read",
+        "bad.json",
+        ERROR,
+    ),
+    "selection of another survey": (
+        lambda p: kept_badly(p, '{"name": "bad", "count": 1, "rows": "bad.npy", "how": {}, "created": ""}'),
+        "not in this survey",
+        "bad.json",
+        ERROR,
+    ),
     "thumbnails short": (
         lambda p: Thumbnails(p / "thumbnails", N).write(0, [b"x"]),
         "1 thumbnails instead of 6",

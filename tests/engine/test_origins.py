@@ -129,6 +129,20 @@ def test_members_are_found_again_in_the_survey(make_survey):
             members(survey, origins.joined("add", how, broken))
 
 
+def test_a_cluster_is_found_again(make_survey):
+    rng = np.random.default_rng(0)
+    vectors = np.concatenate([rng.normal(0, 1, (40, 4)), rng.normal(30, 1, (40, 4))])
+    survey = make_survey(80, vectors=vectors)
+    from engine.maps.clusters import clusters
+
+    found = clusters(survey, "kmeans", representation="given", k=2)
+    how = {"kind": "cluster", "clusters": survey.clusters[0], "cluster": 1, "name": "mine"}
+    assert np.array_equal(members(survey, how), found.rows(1)) and len(found.rows(1)) == 40
+    for wrong in ({"cluster": 9}, {"clusters": "gone"}, {"cluster": "one"}, {"clusters": None}):
+        with pytest.raises(UserError):
+            members(survey, how | wrong)
+
+
 def test_a_box_holds_its_border_and_a_lasso_does_not():
     from engine.maps.tiles import TileIndex
 
