@@ -10,6 +10,7 @@ import numpy as np
 from tests.bench.boxes import boxes
 from tests.bench.browser import thumbnails, wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
+from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
 
@@ -253,4 +254,8 @@ ALL = (
     two_point,
     wheel,
     thumbnails,
+    umap_warm,
+    umap_cold,
+    estimated,
+    cold_start,
 )
