@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine import UserError
+from engine import UserError, files
 from engine.maps import exemplars as made
 from engine.maps.exemplars import DEPTH, Exemplars, exemplars, morton
 from engine.maps.typical import Likeness, compared, likeness, most_typical
@@ -192,8 +192,6 @@ def test_stored_read_back_and_made_anew_when_the_layout_is_another(own_survey, m
     again = exemplars(own_survey, layout)
     assert np.array_equal(first.rows, again.rows) and np.array_equal(first.starts, again.starts)
     monkeypatch.undo()
-    from engine import files
-
     xy = np.array(own_survey.layout_xy(layout))
     xy[0] = np.nan
     files.write_npy(own_survey.path / "layouts" / layout / "xy.npy", xy)
@@ -205,7 +203,7 @@ def test_a_damaged_store_is_made_anew(own_survey):
     layout = own_survey.layouts[0]
     first = exemplars(own_survey, layout)
     folder = own_survey.path / "layouts" / layout / "exemplars"
-    np.save(folder / "rows.npy", np.zeros(3, np.int64))
+    files.write_npy(folder / "rows.npy", np.zeros(3, np.int64))
     assert np.array_equal(exemplars(own_survey, layout).rows, first.rows)
 
 
