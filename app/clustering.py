@@ -302,6 +302,7 @@ def items(found: Clusters, most: int, *, dark: bool) -> list[list]:
 def turn_names(state: State) -> None:
     """Write the names on the maps, or take them away; on both alike."""
     state.names = not state.names
-    state.second.names = state.names
+    if state.second is not None:
+        state.second.names = state.names
     if not state.clusters:
         state.notice = ("info", "No clusters have been found yet: ‘Clusters’ in the rail finds them.")

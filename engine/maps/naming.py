@@ -322,8 +322,9 @@ def _alike(one: np.ndarray, other: np.ndarray) -> bool:
     known = known[:: max(1, len(known) // MEMBERS)]
     if len(known) < KNOWN:
         return False
-    ranks = [values[known].argsort().argsort().astype(np.float64) for values in (one, other)]
-    return abs(np.corrcoef(ranks)[0, 1]) > SAME
+    first, second = (values[known].argsort().argsort().astype(np.float64) for values in (one, other))
+    first, second = first - first.mean(), second - second.mean()
+    return abs(first @ second) > SAME * np.sqrt((first @ first) * (second @ second))
 
 
 def in_figures(value: float) -> str:

@@ -150,8 +150,6 @@ def test_a_name_of_ones_own_persists_a_reload_and_another_layout(visit, survey):
     after, box = where(visit, code), visit.box
     middle = box["x"] + box["width"] / 2
     assert (before[0] - middle) * (after[0] - middle) < 0  # it has gone to the other side with its objects
-    visit.page.goto(visit.page.url.replace("layout=mirrored", "layout=groups"))
-    visit.settle()
 
 
 def test_k_hides_them_and_the_address_remembers(visit):
