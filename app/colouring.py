@@ -213,28 +213,43 @@ def with_selection(rest: Picture, members: Picture) -> np.ndarray:
 
 _warming = threading.Lock()
 _warm = threading.Event()
+#: Points that are drawn to have everything compiled.
+FEW = 10
 
 
 def warm() -> None:
-    """Compile what drawing needs, on ten points; once a process (2 s, because datashader's own code cannot be cached)."""
+    """Compile what the first picture needs, on ten points, and then, in a thread of its own, what may come after it.
+
+    Once a process; once a machine it takes seconds, since compiled code is kept (numba's cache).
+    """
     with _warming:
         if _warm.is_set():
             return
-        xy = np.random.default_rng(0).random((10, 2)).astype(np.float32)
-        points, view = Points(TileIndex.build(xy)), View(0, 0, 1, 1, 24, 24)
-        region.inside(points.index, np.array([[0, 0], [1, 0], [0, 1]]))
-        for values in (
-            None,
-            Values("x", "number", xy[:, 0].copy()),
-            Values("k", "category", np.zeros(10, np.int8), ("a",)),
-        ):
-            colouring = Colouring(values, dark=True)
-            for radius in (0.5, 2):
-                picture = colouring.draw(points, view, radius=radius)
-        with_selection(picture, picture)
+        Colouring(None, dark=True).draw(_few(), View(0, 0, 1, 1, 24, 24), radius=2)
         _warm.set()
+    threading.Thread(target=warm_all, name="skysieve-warm", daemon=True).start()
+
+
+def warm_all() -> None:
+    """Compile everything that draws and selects."""
+    points, view = _few(), View(0, 0, 1, 1, 24, 24)
+    region.inside(points.index, np.array([[0, 0], [1, 0], [0, 1]]))
+    points.index.nearest(0.5, 0.5, 0.1)
+    for values in (
+        None,
+        Values("x", "number", np.zeros(FEW, np.float32)),
+        Values("k", "category", np.zeros(FEW, np.int8), ("a",)),
+    ):
+        for part in (points, Points.of_rows(points.index, np.arange(FEW // 2))):
+            for radius in (0.5, 2):
+                picture = Colouring(values, dark=True).draw(part, view, radius=radius)
+    with_selection(picture, picture)
+
+
+def _few() -> Points:
+    return Points(TileIndex.build(np.random.default_rng(0).random((FEW, 2)).astype(np.float32)))
 
 
 def is_warm() -> bool:
-    """Whether a frame can be drawn without compiling first."""
+    """Whether a first frame can be drawn without compiling."""
     return _warm.is_set()

@@ -91,7 +91,7 @@ class MapView:
         self._placed: Placed | None = None
         self._base: Points | None = None
         self._members: Points | None = None
-        self._colouring = Colouring(None, dark=state.dark)
+        self._colouring = Colouring(None, dark=state.dark, scale=self.shown.scale)
         self._watchers: list[tuple[Shown, Watcher]] = []
         self.frame: Frame | None = None
         self._asked: tuple[Box, tuple[int, int]] | None = None
