@@ -38,6 +38,7 @@ class Chips {
   keep(overwrite = false) {
     const name = this.field.value.trim();
     if (!name || this.header.selected === null) return;
+    this.keeping = name;
     this.send("keep", { name, overwrite });
     this.field.blur();
   }
@@ -68,7 +69,8 @@ class Chips {
       return;
     }
     this.said.textContent = text;
-    if (text && kind === "") this.field.value = "";
+    if (!this.keeping || kind || !this.header.items.some((item) => item.name === this.keeping)) return;
+    this.field.value = this.keeping = "";
   }
 
   draw() {

@@ -1,7 +1,8 @@
 """The outlines on a map: of what is selected, of the kept selections that are drawn, and the one under the hand.
 
 Outlines belong to the layout they were drawn on; on another one they are absent, and come back with it. They are lines
-in the browser, which follow the map by themselves. Kept selections with few members have a dot for each, on any layout.
+in the browser, which follow the map by themselves. Kept selections of few members have a dot for each where they have no
+outline, so that they are seen on any layout, and where they have one the dots do not cover what is lit up.
 While an outline is edited the browser has its corners, sends each new form when the one before is shown, and the
 members follow (`app.editing`).
 """
@@ -109,7 +110,8 @@ def drawing(state: State, placed: Placed | None, kept: Sequence[Selection]) -> t
     others = []
     for selection in kept:
         drawn = origins.shapes(selection.how, placed.name)
-        dots = placed.xy[selection.rows] if len(selection) <= DOTS else np.zeros((0, 2), np.float32)
+        dotted = len(selection) <= DOTS and not drawn
+        dots = placed.xy[selection.rows] if dotted else np.zeros((0, 2), np.float32)
         dots = np.ascontiguousarray(dots[np.isfinite(dots).all(axis=1)])
         others.append(
             {
