@@ -182,6 +182,18 @@ class Colouring:
             weight = mixed[..., 0]
         return shade.shade_category(mixed, shade.FLOOR, weight)
 
+    def of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Colour of each of some objects, (n, 3) uint8; None for density, which is no one object's."""
+        if self.values is None:
+            return None
+        found = self.values.array[rows]
+        if self.kind == "category":
+            return self.colours[np.where(found >= 0, found, len(self.colours) - 1)]
+        known = np.isfinite(found)
+        place = shade.position(np.where(known, found, 0.0).astype(np.float64), self.values.array, self.scale)
+        colours = self.palette[(place * (len(self.palette) - 1)).astype(np.int64)]
+        return np.where(known[:, None], colours, np.array(shade.rgb(theme(self.dark).unknown), np.uint8))
+
     def words(self, row: int) -> str:
         """Value of one object, in words; empty for density."""
         if self.values is None or self.values.name == "label":

@@ -8,12 +8,17 @@ after each frame, which part of it is in view. It lets the pointer through, but 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import param
 
 from app.camera import Box
 from app.frames import Component, styles
 from app.layouts import Placed
 from app.overlay import FIGURES
+
+if TYPE_CHECKING:
+    from app.colouring import Colouring
 
 
 class Layer(Component):
@@ -33,6 +38,9 @@ class Layer(Component):
 
     def counted(self, seen: int, selected: int) -> None:
         """A frame is drawn: so many objects are in view, and so many of the selection's members."""
+
+    def coloured(self, colouring: Colouring) -> None:
+        """The map is coloured in another way."""
 
     def at(self, x: float, y: float) -> int:
         """Row of the object that the layer shows at a position of the layout, or −1: it comes before what lies below."""

@@ -332,6 +332,8 @@ class MapView:
 
     def _set_colouring(self, colouring: Colouring) -> None:
         self._colouring = self._pointer.colouring = colouring
+        for layer in self.layers:
+            layer.coloured(colouring)
         self._mark_all()
         self._redraw()
 

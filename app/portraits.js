@@ -14,7 +14,7 @@ class Portraits {
     this.bitmaps = new Map(); // row → {bitmap (null: unreadable), epoch}
     this.items = new Map(); // row → what is drawn
     this.header = { rows: [], number: 0, epoch: 0 };
-    this.members = null;
+    this.members = this.tints = null;
     this.camera = null;
     this.asked = 0;
     this.root = element("div", "portraits");
@@ -32,8 +32,7 @@ class Portraits {
     const frame = parse(buffer);
     if (frame === null) return;
     const header = this.header = frame.header, now = performance.now();
-    const { rows, drop } = header;
-    this.members = null;
+    const { rows, drop } = header; // members and tints of those that stay hold until the new ones are there
     const shown = new Set(rows);
     for (const row of drop) if (!shown.has(row)) this.forget(row);
     for (const [row, item] of this.items) if (!shown.has(row) && !item.leaving) this.leave(item, now);
@@ -94,8 +93,9 @@ class Portraits {
   }
 
   message(data) {
-    if (data.type !== "members" || data.number !== this.header.number) return;
-    this.members = new Set(this.header.rows.filter((row, k) => data.members[k]));
+    if (data.type !== "marked" || data.number !== this.header.number) return;
+    this.members = data.members && new Set(this.header.rows.filter((row, k) => data.members[k]));
+    this.tints = data.tints && new Map(this.header.rows.map((row, k) => [row, data.tints[k]]));
     this.drawList();
     this.again();
   }
@@ -186,6 +186,7 @@ class Portraits {
     };
     if (code) stroke(colours.verdicts[code], 2, -1);
     else if (this.members?.has(item.row)) stroke(colours.accent, 1.5, -0.75);
+    else if (this.tints?.has(item.row)) stroke(this.tints.get(item.row), 1.5, -0.75);
     else stroke(colours.line, 1, -0.5);
     pen.globalAlpha = 1;
     if (item.row === this.model.cursor) { stroke(colours.ground, 2, 1); stroke(colours.text, 2, 2.5); }

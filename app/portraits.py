@@ -20,6 +20,7 @@ import param
 
 from app.background import Background
 from app.camera import Box
+from app.colouring import Colouring
 from app.frames import pack, script, styles
 from app.layer import Layer
 from app.layouts import Placed
@@ -162,6 +163,7 @@ class Portraits(Layer):
         self._rest: asyncio.TimerHandle | None = None
         self._placed: Placed | None = None
         self._exemplars: Exemplars | None = None
+        self._colouring: Colouring | None = None
         self._looked: tuple[Box, tuple[int, int]] | None = None
         self._gathered: Gathered | None = None
         self._number = self._epoch = self._batch = 0
@@ -191,6 +193,12 @@ class Portraits(Layer):
         if self._looked != (view, size):
             self._looked = view, size
             self._after_rest(self._gather_now)
+
+    def coloured(self, colouring: Colouring) -> None:
+        """Edges are in the map's colours, which lie under the thumbnails; labels have their own."""
+        name = None if colouring.values is None else colouring.values.name
+        self._colouring = None if name in (None, "label") else colouring
+        self._mark()
 
     def at(self, x: float, y: float) -> int:
         """Row of the object whose thumbnail lies over a position, or −1."""
@@ -284,7 +292,7 @@ class Portraits(Layer):
                 **self._marks(rows),
             }
         self.frame = pack(header)
-        self._mark_members(rows)
+        self._mark_more(rows)
         self._send_pictures()
 
     def _marks(self, rows: np.ndarray) -> dict:
@@ -296,19 +304,29 @@ class Portraits(Layer):
         if self._gathered is not None:
             rows = self._gathered.rows
             self.marks = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in self._marks(rows).items()}
-            self._mark_members(rows)
+            self._mark_more(rows)
 
-    def _mark_members(self, rows: np.ndarray) -> None:
-        """Tell which are members of the selection; found in the thread, for it may be of millions."""
-        selection, number = self.state.selection, self._number
-        if selection is None or not len(rows):
+    def _mark_more(self, rows: np.ndarray) -> None:
+        """Tell which are members of the selection, and the map's colour of each.
+
+        In the thread: a selection may be of millions, and a column's scale may have to be found.
+        """
+        selection, colouring, number = self.state.selection, self._colouring, self._number
+        if not len(rows):
             return
 
-        def done(members: np.ndarray) -> None:
-            if number == self._number:
-                self.send("members", number=number, members=members)
+        def work() -> dict:
+            colours = None if colouring is None else colouring.of(rows)
+            return {
+                "members": None if selection is None else np.isin(rows, selection, kind="table"),
+                "tints": None if colours is None else [f"rgb({r},{g},{b})" for r, g, b in colours.tolist()],
+            }
 
-        self._work.run("members", lambda: np.isin(rows, selection, kind="table"), done)
+        def done(found: dict) -> None:
+            if number == self._number:
+                self.send("marked", number=number, **found)
+
+        self._work.run("marks", work, done)
 
     def _forget(self, rows: np.ndarray) -> list[int]:
         """Rows whose pictures the browser may drop: what was shown longest ago."""

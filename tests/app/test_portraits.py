@@ -181,8 +181,23 @@ def test_labels_and_members_are_marked(view):
     view._portraits.send = lambda kind, **message: heard.append((kind, message))
     view.state.select(rows[:5], kind="query")
     kind, message = heard[-1]
-    assert kind == "members" and message["members"].tolist() == [k < 5 for k in range(len(rows))]
+    assert kind == "marked" and message["members"].tolist() == [k < 5 for k in range(len(rows))]
     assert view._portraits.marks["selecting"]
+
+
+@pytest.mark.parametrize("colour", ["truth", "mag_r"])
+def test_edges_have_the_maps_colours(view, colour):
+    heard = []
+    view._portraits.send = lambda kind, **message: heard.append((kind, message))
+    view.state.colour = colour
+    rows = shown(view)["rows"]
+    tints = heard[-1][1]["tints"]
+    values = view.store.values(colour, "dwarf").array[rows]
+    assert len(tints) == len(rows) and len(set(tints)) > 1
+    for tint, value in zip(tints, values):  # the same value, the same colour
+        assert all(other == tint for other, v in zip(tints, values) if v == value)
+    view.state.colour = "density"
+    assert heard[-1][1]["tints"] is None
 
 
 def test_a_click_on_a_thumbnail_is_on_its_object_and_a_double_click_lists_its_like(view):
