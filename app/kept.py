@@ -102,7 +102,7 @@ class Kept(param.Parameterized):
                     continue
             return found
 
-        self._work.run("draw", read, lambda found: self.param.update(drawn=found))
+        self._work.run("draw", read, lambda found: setattr(self, "drawn", found))
 
     # -- what a person does --------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Kept(param.Parameterized):
             colour = before.colour if before is not None else self._next_colour()
             kept = Selection.of(name, rows, how=_unnamed(how), colour=colour)
             selections.save(self.store.survey, kept, overwrite=overwrite)
-            return before and Undo(f"‘{name}’ holds what is selected now", before)
+            return _undo(f"‘{name}’ holds what is selected now", before)
 
         def kept(undo: Undo | None) -> None:
             self.param.update(undo=undo, said=("", f"kept ‘{name}’"))
@@ -172,7 +172,7 @@ class Kept(param.Parameterized):
         def write() -> Undo | None:
             before = self._before(name)
             selections.delete(self.store.survey, name)
-            return before and Undo(f"‘{name}’ is deleted", before)
+            return _undo(f"‘{name}’ is deleted", before)
 
         def deleted(undo: Undo | None) -> None:
             self.undo = undo
@@ -223,6 +223,10 @@ class Kept(param.Parameterized):
 
     def _say(self, error: UserError) -> None:
         self.state.notice = ("error", str(error))
+
+
+def _undo(text: str, before: Selection | None) -> Undo | None:
+    return None if before is None else Undo(text, before)
 
 
 def _unnamed(how: dict) -> dict:

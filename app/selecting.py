@@ -220,7 +220,7 @@ class Selecting(param.Parameterized):
 
         def begin() -> Task | None:
             rows, how = self.state.selection, self.state.selection_how
-            if rows is None or rows is not meant:
+            if rows is None or meant is None or rows is not meant:
                 self.state.notice = ("info", "The neighbours are known now: grow or shrink the selection again.")
                 return None
             return lambda: self._by_graph(change, rows, how), self._show, self._say

@@ -47,14 +47,14 @@ class SelectionBar(Layer):
         self._counts = (0, 0)
         self._placed: Placed | None = None
         self._homeless = 0
-        shown = (
+        sources = (
             (state, ["selection", "selection_how", "combining"]),
             (self._selecting, ["past", "future"]),
             (outlines, ["frame"]),
         )
         self._watched = [
             (state, state.param.watch(lambda *events: self._count_homeless(), "selection")),
-            *((source, source.param.watch(lambda *events: self._show(), names)) for source, names in shown),
+            *((source, source.param.watch(lambda *events: self._show(), names)) for source, names in sources),
         ]
         self._show()
 

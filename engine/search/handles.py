@@ -42,7 +42,7 @@ def handles(polygon: np.ndarray, *, most: int = MOST, tolerance: float = TOLERAN
     extent = float(np.ptp(ring, axis=0).max())
     first = int(np.argmax(((ring - ring.mean(axis=0)) ** 2).sum(axis=1)))
     second = int(np.argmax(((ring - ring[first]) ** 2).sum(axis=1)))
-    chosen, heap = {first, second}, []
+    chosen, heap = {first, second}, list[tuple]()
     for start, stop in ((first, second), (second, first)):
         _offer(heap, ring, start, stop)
     while heap and len(chosen) < most:

@@ -116,8 +116,8 @@ def _renamed(value: dict) -> dict:
         if isinstance(value.get(old), list):
             return {"kind": kind, "parts": [_of_part(part) for part in value[old]]}
     kinds = {"polygon": "polygon", "query": "query", "ids": "ids"}
-    kind = next((kind for name, kind in kinds.items() if name in value), None)
-    return ({"kind": kind} if kind else {}) | _without_kind(value)
+    known = [kind for name, kind in kinds.items() if name in value][:1]
+    return ({"kind": known[0]} if known else {}) | _without_kind(value)
 
 
 def _without_kind(value: dict) -> dict:

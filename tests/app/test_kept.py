@@ -64,6 +64,19 @@ def test_a_name_that_is_taken_is_asked_about(kept):
     assert names(kept) == {"a": 1} and kept.undo is None
 
 
+def test_an_empty_selection_is_kept_and_brought_back_like_any_other(kept):
+    select(kept, [])
+    kept.keep("none")
+    select(kept, [1])
+    kept.keep("none", overwrite=True)
+    kept.bring_back()
+    assert names(kept) == {"none": 0}
+    kept.delete("none")
+    kept.bring_back()
+    kept.recall("none")
+    assert kept.state.selection.tolist() == [] and names(kept) == {"none": 0}
+
+
 def test_names_that_cannot_be_are_refused_beside_the_field(kept):
     select(kept, [1])
     for name in ("a/b", "../x", f"{OWN}me 1", "x" * 101):
