@@ -11,6 +11,7 @@ from tests.bench.boxes import boxes
 from tests.bench.browser import thumbnails, wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
+from tests.bench.maps import lasso, map_frame, map_kinds, map_memory
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
 
@@ -70,71 +71,6 @@ def label_to_ranking(full: bool) -> list[Figure]:
             pairs=3,
         )
     ]
-
-
-def lasso(full: bool) -> list[Figure]:
-    """Which points a lasso holds."""
-    import shapely
-
-    from engine.maps.tiles import TileIndex
-    from engine.search.region import inside
-
-    n = 10_000_000 if full else 1_000_000
-    xy = np.random.default_rng(2).normal(size=(n, 2)).astype(np.float32)
-    angle = np.linspace(0, 2 * np.pi, 500, endpoint=False)
-    polygon = np.column_stack([np.cos(angle), np.sin(angle)]) * (1 + 0.15 * np.sin(9 * angle))[:, None]
-    index = TileIndex.build(xy)
-    shape = shapely.Polygon(polygon)
-    shapely.prepare(shape)
-
-    def same(mine, theirs):
-        theirs = np.flatnonzero(theirs)
-        assert np.array_equal(np.sort(mine), theirs)
-        return f"the same {len(theirs):,} members"
-
-    return [
-        compare(
-            f"lasso of 500 vertices over {n:,} points",
-            f"shapely {version('shapely')} contains_xy, prepared",
-            lambda: inside(index, polygon),
-            lambda: shapely.contains_xy(shape, xy[:, 0], xy[:, 1]),
-            same,
-        )
-    ]
-
-
-def map_frame(full: bool) -> list[Figure]:
-    """One frame of the map, whole and zoomed to 0.1 % of the area."""
-    import datashader as ds
-    import pandas as pd
-
-    from app.raster import Points, View, aggregate
-    from engine.maps.tiles import TileIndex
-
-    n = 10_000_000 if full else 1_000_000
-    xy = np.random.default_rng(3).normal(size=(n, 2)).astype(np.float32)
-    frame = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
-    points = Points(TileIndex.build(xy))
-    half, small = 5.0, 5.0 * np.sqrt(1e-3)
-
-    def counts(mine, theirs):
-        assert np.array_equal(mine, theirs)
-        return "equal counts in every pixel"
-
-    figures = []
-    for words, r in (("whole layout", half), ("0.1 % of the area", small)):
-        view, canvas = View(-r, -r, r, r, 1000, 800), ds.Canvas(1000, 800, (-r, r), (-r, r))
-        figures.append(
-            compare(
-                f"map frame 1000×800, {n:,} points, {words}",
-                f"datashader {version('datashader')} Canvas.points",
-                lambda v=view: aggregate(points, v),
-                lambda c=canvas: c.points(frame, "x", "y", ds.count()).values,
-                counts,
-                pairs=9,
-            )
-        )
-    return figures
 
 
 def reading(full: bool) -> list[Figure]:
@@ -243,6 +179,8 @@ ALL = (
     label_to_ranking,
     lasso,
     map_frame,
+    map_kinds,
+    map_memory,
     reading,
     indexing,
     fits_reading,
