@@ -57,8 +57,8 @@ class Pointer:
     def nearest(self, x: float, y: float) -> int:
         """Row of the object that a layer shows at a position, else of one within reach of it, else -1."""
         for layer in self.layers:
-            if (row := layer.at(x, y)) >= 0:
-                return row
+            if (shown := layer.at(x, y)) >= 0:
+                return shown
         view = cast(Box | None, self._shown.view)
         if self.placed is None or self._camera.size is None or view is None:
             return -1

@@ -13,6 +13,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import panel as pn
@@ -122,7 +123,7 @@ def crowded(index: TileIndex, view: Box, most: float) -> bool:
     count = 0
     for begin, end in ranges:
         x, y = index.x[begin:end], index.y[begin:end]
-        count += np.count_nonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
+        count += int(np.count_nonzero((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)))
         if count > most:
             return True
     return False
@@ -278,7 +279,12 @@ class Portraits(Layer):
         self._number += 1
         self._work.cancel("pictures")
         rows = np.zeros(0, np.int64) if gathered is None else gathered.rows
-        header = {"number": self._number, "epoch": self._epoch, "rows": rows, "drop": self._forget(rows)}
+        header: dict[str, Any] = {
+            "number": self._number,
+            "epoch": self._epoch,
+            "rows": rows,
+            "drop": self._forget(rows),
+        }
         if gathered is not None:
             header |= {
                 "ids": self.store.ids(rows),

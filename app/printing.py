@@ -25,7 +25,7 @@ SIZES = {
 DPI = 300
 #: Sides of a galaxy on it, pixels.
 CELLS = {"Small · 48 pixels": 48, "Medium · 96 pixels": 96, "Large · 192 pixels": 192}
-ARRANGEMENTS = {"Side by side": "grid", "Where they are": "true"}
+ARRANGEMENTS = {"Side by side": "grid", "In place": "true"}
 GROUNDS = {"Black": "black", "White": "white"}
 TITLE = "Map of galaxies"
 
@@ -39,7 +39,7 @@ class PictureDialog:
         self._path: Path | None = None
         wide = {"size": "small", "sizing_mode": "stretch_width"}
         self._layout = pmui.Select(label="Layout", options=[], margin=(8, 0), **wide)
-        self._size = pmui.Select(label="Width", options=SIZES, value=6000, margin=(8, 0), **wide)
+        self._size = pmui.Select(label="Width", options=SIZES, value=6000, margin=(8, 8, 8, 0), **wide)
         self._cell = pmui.Select(label="A galaxy", options=CELLS, value=96, margin=(8, 0), **wide)
         self._arrange = pmui.RadioButtonGroup(options=ARRANGEMENTS, value="grid", size="small", margin=(8, 8, 0, 0))
         self._ground = pmui.RadioButtonGroup(options=GROUNDS, value="black", size="small", margin=(8, 0, 0, 0))
@@ -90,7 +90,7 @@ class PictureDialog:
         )
         self._write.disabled = bool(problem)
         self._layout.param.update(
-            options=names, value=self.state.layout if self.state.layout in names else (names or [None])[0]
+            options=names, value=self.state.layout if self.state.layout in names else next(iter(names), None)
         )
         self._name.value = f"{plain(self.store.survey.name)}-galaxies-{datetime.date.today():%Y-%m-%d}"
         if self._job is None:

@@ -85,12 +85,13 @@ def likeness(survey: Survey, layout: str, *, progress: Progress = silent) -> Lik
     basis = basis_of(survey, layout)
     if basis:
         found = survey.representation(basis)
-        known = np.asarray(found.valid)
+        known: np.ndarray = np.asarray(found.valid)
         if known.any():
             features = compared(found.vectors, known, progress=progress)
             return Likeness(features, known, basis, fingerprint_of(survey, basis))
     xy = np.asarray(survey.layout_xy(layout), np.float32)
-    return Likeness(xy, np.isfinite(xy).all(axis=1), "", fingerprint_of(survey, ""))
+    placed = np.asarray(np.isfinite(xy).all(axis=1))
+    return Likeness(xy, placed, "", fingerprint_of(survey, ""))
 
 
 def compared(

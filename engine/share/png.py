@@ -65,7 +65,7 @@ class Bands:
         filtered[:, 0] = 1
         filtered[:, 1:4] = flat[:, :3]
         np.subtract(flat[:, 3:], flat[:, :-3], out=filtered[:, 4:])
-        self._data(self._packer.compress(filtered))
+        self._data(self._packer.compress(filtered.tobytes()))
 
     def end(self) -> None:
         """Write what is left.
