@@ -97,6 +97,7 @@ class MapView:
         self._asked: tuple[Box, tuple[int, int]] | None = None
         self._ratio = 1.0
         self._stale = False
+        self._told: tuple[Box, tuple[int, int]] | None = None
         self._drawing = Background(pn.state.curdoc)
         self._viewfinder = Viewfinder(self.look, figure=figure)
         self._watch()
@@ -227,9 +228,16 @@ class MapView:
             view = self._look_at(camera.resized(view, size, self._placed.bounds))
         elif self.frame is not None and (self.frame.view, self.frame.size) == (view, size) and not self._stale:
             self._viewfinder.drawn()
+            if self._told != (view, size):  # the frame was drawn before the browser had asked for it
+                self._tell(view, size)
             return
         self.shown.view = view
         self._draw()
+        self._tell(view, size)
+
+    def _tell(self, view: Box, size: tuple[int, int]) -> None:
+        """Tell the layers what is in view."""
+        self._told = view, size
         for layer in self.layers:
             layer.look(view, size)
 
@@ -303,6 +311,7 @@ class MapView:
     def _set_layout(self, placed: Placed, *, finished: bool = True) -> None:
         moved = self._placed is not None and self._placed.name != placed.name
         self._placed = self._pointer.placed = placed
+        self._told = None
         self._base = placed.points
         self.overlay.status = {}
         for layer in self.layers:
