@@ -1,0 +1,74 @@
+"""Commands of the hunt: what is alike, labels, what to label next."""
+
+from __future__ import annotations
+
+from engine.commands.arguments import Add, Outcome, positive, table
+from engine.errors import UserError
+from engine.jobs import Progress
+from engine.survey import Survey
+
+
+def register(add: Add) -> None:
+    """Add these commands to the parser."""
+    command = add(similar)
+    command.add_argument("ids", nargs="+", metavar="ID")
+    command.add_argument("--unlike", nargs="+", default=[], metavar="ID")
+    command.add_argument("--top", type=positive, default=25)
+    command.add_argument("--representation")
+
+    command = add(label)
+    command.add_argument(
+        "labels", nargs="*", metavar="ID=VALUE", help="VALUE is yes, no, unsure, a class or a rating 0-5"
+    )
+    command.add_argument("--target", required=True, help="what is hunted, such as dwarf")
+    command.add_argument("--user", default="cli")
+    command.add_argument("--comment")
+    command.add_argument("--undo", action="store_true", help="take the user's last labels back")
+
+    command = add(suggest)
+    command.add_argument("--target", required=True)
+    command.add_argument("--count", type=positive, default=10)
+    command.add_argument("--representation")
+
+
+def similar(args, progress: Progress) -> Outcome:
+    """Rank objects by likeness to some, and unlikeness to others."""
+    found = Survey.open(args.survey).similar(
+        args.ids, unlike=args.unlike, top=args.top, representation=args.representation
+    )
+    return table(found)
+
+
+def label(args, progress: Progress) -> Outcome:
+    """Label objects for a target, or undo."""
+    survey = Survey.open(args.survey)
+    if args.undo:
+        undone = survey.labels.undo(args.user, args.target)
+        if undone is None:
+            raise UserError(f"{args.user} has no label to undo for {args.target!r}", "check --user and --target")
+        return {"undone": len(undone.rows)}, f"Undid {len(undone.rows):,} labels."
+    pairs = [_pair(text) for text in args.labels]
+    if not pairs:
+        raise UserError("there is nothing to label", "give objects as ID=yes, ID=no or ID=unsure")
+    by_value: dict[str, list[str]] = {}
+    for name, value in pairs:
+        by_value.setdefault(value, []).append(name)
+    rows = {value: survey.rows(ids) for value, ids in by_value.items()}  # every id is checked before one is written
+    for value, ids in by_value.items():
+        survey.labels.add(rows[value], args.target, value, ids=ids, user=args.user, comment=args.comment)
+    return {"labelled": len(pairs), "target": args.target}, f"Labelled {len(pairs):,} objects for {args.target!r}."
+
+
+def suggest(args, progress: Progress) -> Outcome:
+    """Show the objects most worth labelling next, by a Gaussian process on the labels so far."""
+    hunt = Survey.open(args.survey).interest(args.target, representation=args.representation)
+    found = hunt.suggest(args.count)
+    hunt.store()
+    return table(found.drop(columns="row"))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.rpartition("=")
+    if not equals or not name or not value:
+        raise UserError(f"{text!r} is no label", "give objects as ID=yes, ID=no or ID=unsure")
+    return name, value
