@@ -81,7 +81,7 @@ class Editing:
         shapes = origins.shapes(self.state.selection_how, layout) if self.state.selection is not None else []
         found = [s for s in shapes if path is None or s.path == path]
         if not found:
-            self._say(_nothing_to_edit(self.state.selection is None, self.state.selection_how))
+            self.state.notice = ("info", _nothing_to_edit(self.state.selection is None, self.state.selection_how))
             return
         rows, how, shape = self.state.selection, self.state.selection_how, found[-1]
         self._work.run("begin", lambda: self._opened(shape, how, rows), self._show, self._say)
@@ -174,10 +174,10 @@ def _shape(how: dict, path: origins.Path) -> origins.Shape:
     return next(s for s in origins.shapes(how) if s.path == path)
 
 
-def _nothing_to_edit(empty: bool, how: dict) -> UserError:
+def _nothing_to_edit(empty: bool, how: dict) -> str:
     if empty:
-        return UserError("there is no outline to change", "draw a lasso (L) or a box (B) first")
+        return "There is no outline to change: draw a lasso (L) or a box (B) first."
     drawn = origins.layouts(how)
     if drawn:
-        return UserError(f"the outline was drawn on {', '.join(drawn)}", "show that layout to change it")
-    return UserError(f"‘{origins.words(how)}’ has no outline", "add one with a lasso (L) or a box (B)")
+        return f"The outline was drawn on {', '.join(drawn)}: show that layout to change it."
+    return f"‘{origins.words(how)}’ has no outline: add one with a lasso (L) or a box (B)."

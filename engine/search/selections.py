@@ -66,7 +66,7 @@ class Selection:
         UserError
             If the name cannot name a file, or the colour is none.
         """
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         return cls(check_name(name), sets.of(rows), how, now, check_colour(colour))
 
     def __len__(self) -> int:

@@ -46,8 +46,10 @@ def drag(visit, share, *, before=lambda: None, during=lambda: None):
 
 
 def chip(visit):
-    """What the map says of the selection."""
-    return visit.page.locator(".overlay .chip:visible").all_inner_texts()
+    """What the map says of the selection; nothing if there is none."""
+    return [
+        text for text in visit.page.locator(".selection .count:visible").all_inner_texts() if text != "Nothing selected"
+    ]
 
 
 def selected(visit, act):
@@ -60,7 +62,9 @@ def selected(visit, act):
 
 
 def tool(visit):
-    return visit.page.locator(".overlay .tool[aria-pressed='true']").get_attribute("aria-label").split()[0]
+    """The pointer's tool in use; other buttons of the bar are pressed or not beside it."""
+    pressed = visit.page.locator(".overlay .tool[aria-pressed='true']").evaluate_all("all => all.map(b => b.ariaLabel)")
+    return next(label.split()[0] for label in pressed if label.split()[0] in ("Pan", "Lasso", "Box"))
 
 
 def test_a_lasso_right_after_its_key(visit):
