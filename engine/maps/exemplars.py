@@ -180,7 +180,7 @@ def exemplars(survey: Survey, layout: str, *, progress: Progress = silent) -> Ex
     basis = basis_of(survey, layout)
     facts = {
         "depth": DEPTH,
-        "positions": f"{xy.shape} {zlib.crc32(memoryview(np.ascontiguousarray(xy)).cast('B')):08x}",
+        "positions": f"{xy.shape} {zlib.crc32(np.ascontiguousarray(xy).data):08x}",
         "vectors": fingerprint_of(survey, basis),
     }
     folder = survey.path / "layouts" / layout / "exemplars"
