@@ -71,28 +71,29 @@ LIGHT = Theme(
     density=("#b9cbe2", "#85a9d0", "#4f82b5", "#2d5c95", "#173a6b", "#081a38"),
 )
 
-#: Okabe and Ito's first (safe for the common kinds of colour blindness), then Tol's muted set, lightened for dark.
+#: Okabe and Ito's first two, then what lies farthest (OKLab) from all before as seen with red, green or no cone missing
+#: (Machado et al. 2009), on either ground: any two differ for everybody, the first few by much.
 CATEGORY = (
-    "#56b4e9",
-    "#e69f00",
-    "#2fc194",
-    "#f0e442",
-    "#e8743b",
-    "#cc79a7",
-    "#5b8def",
-    "#9d7fe0",
-    "#88ccee",
-    "#ddcc77",
-    "#aa4499",
-    "#44aa99",
-    "#cc6677",
-    "#999933",
-    "#c7ccd6",
-    "#77aadd",
-    "#ee8866",
-    "#bbcc33",
-    "#ffaabb",
-    "#99ddff",
+    "#54b4ea",
+    "#e49c00",
+    "#1e7224",
+    "#5a54c6",
+    "#00eab4",
+    "#cc78a8",
+    "#dec6fc",
+    "#8a546c",
+    "#9c8436",
+    "#c0d212",
+    "#c03012",
+    "#009678",
+    "#00c06c",
+    "#968afc",
+    "#307296",
+    "#f6c684",
+    "#9c60c0",
+    "#84c0a8",
+    "#187eea",
+    "#fc907e",
 )
 
 

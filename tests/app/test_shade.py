@@ -171,3 +171,36 @@ def test_no_end_of_a_scale_vanishes_in_the_ground(dark):
         worst = min(contrast("#{:02x}{:02x}{:02x}".format(*map(int, c)), theme(dark).ground) for c in scale)
         assert worst > 1.3
     assert len(set(CATEGORY)) == 20
+
+
+#: What is left of linear red, green and blue without one kind of cone (Machado, Oliveira & Fernandes 2009, IEEE TVCG 15, 1291).
+SEEN = {
+    "all cones": np.eye(3),
+    "no red cones": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "no green cones": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+}
+
+
+def oklab(linear: np.ndarray) -> np.ndarray:
+    """Colours in OKLab (Ottosson 2020), times 100: equal steps look alike."""
+    cones = np.array([[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]])
+    lab = np.array([[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]])
+    return 100 * np.cbrt(np.clip(linear, 0, 1) @ cones.T) @ lab.T
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_categories_differ_for_everybody(seen):
+    colours = np.array([shade.rgb(colour) for colour in CATEGORY]) / 255
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    places = oklab(linear @ np.array(SEEN[seen]).T)
+    distance = np.linalg.norm(places[:, None] - places, axis=2) + 99 * np.eye(len(places))
+    assert distance.min() > 6 and distance[:6, :6].min() > 9
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_scales_rise_or_fall_in_lightness_throughout(dark):
+    for scale in (density_scale(dark), value_scale(dark), value_scale(dark, True)):
+        colours = scale / 255
+        linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+        step = np.diff(oklab(linear)[::8, 0])
+        assert (step > 0).all() or (step < 0).all()
