@@ -31,16 +31,19 @@ COORDINATES = 40
 EXACT = 200_000
 #: The reference machine: billions of multiplications a second in a product, millions of scattered reads a second.
 PRODUCT, SCATTER = 200.0, 850.0
+#: Cells looked at for an object that is placed, of how many, and above which number (`engine.maps.layouts.placing`).
+LOOKED_AT, CELLS, SORTED = 16, 256, 20_000
 #: Share of the free memory that a layout may take.
 FILL = 0.8
 
 #: Seconds on the reference machine. Start of the process; a pair of objects and dimension in the scan; a pair's
 #: comparison; an edge of the graph; an edge and epoch of UMAP's descent; the same of densMAP; compilation of
-#: densMAP's; an object and epoch of t-SNE, and an epoch's grid; an affinity; a number in a pass over the vectors; an object sorted.
+#: densMAP's; an object and epoch of t-SNE, and an epoch's grid; an affinity; a number in a pass over the vectors; an
+#: object sorted; an object placed.
 START, PAIR, KEEP = 2.5, 1.0e-11, 3.5e-10
 EDGE, DESCENT, DENSITY, COMPILE = 2.0e-7, 1.05e-8, 1.2e-7, 10.0
 FORCES, GRID, AFFINITY = 1.1e-6, 1.2e-2, 4.0e-7
-PASS, SORT = 1.0e-9, 3.0e-7
+PASS, SORT, NEWCOMER = 1.0e-9, 3.0e-7, 3.0e-5
 #: Bytes: of the process, of densMAP's and t-SNE's libraries, of an edge of the graph.
 PROCESS, LIBRARIES, EDGE_BYTES = 4.5e8, 4.0e8, 60
 
@@ -170,7 +173,8 @@ def _cost(n, fitted, d, method, neighbours, perplexity, known) -> tuple[float, f
     own, memory = work[method](fitted, neighbours, perplexity)
     passed = 0.0 if method in ("columns", "sky") else PASS * n * d * (1 + min(d, 512) / 16)
     scanned = 0.0 if method in ("pca", "columns", "sky") or known else _scan(fitted, fitted)
-    scanned += _scan(n - fitted, fitted)
+    scanned += _scan(n - fitted, fitted * (LOOKED_AT / CELLS if fitted > SORTED else 1))
+    own += (n - fitted) * NEWCOMER
     seconds = START + (passed + scanned) / products + (own + SORT * n) / scatter
     rows = PROCESS + n * 40 + (0 if method in ("columns", "sky") else n * COORDINATES * 8)
     return seconds, rows + memory
@@ -198,7 +202,7 @@ def _methods() -> dict:
     return {"umap": umap, "densmap": densmap, "tsne": tsne, "pca": nothing, "columns": nothing, "sky": nothing}
 
 
-def _scan(queries: int, points: int) -> float:
+def _scan(queries: float, points: float) -> float:
     """Seconds of the search for neighbours."""
     if points > EXACT:
         return 40 + 6e-4 * points  # pynndescent: compilation, then nearly linear

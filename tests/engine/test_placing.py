@@ -6,7 +6,9 @@ from sklearn.manifold import trustworthiness
 
 from engine import Survey, files
 from engine.errors import UserError
+from engine.maps import scan
 from engine.maps.layout import read_meta
+from engine.maps.layouts import placing
 from engine.maps.layouts.descent import curve
 from engine.maps.layouts.placing import place
 from engine.maps.newcomers import place as place_new
@@ -30,6 +32,32 @@ def test_each_lands_among_its_own_and_minds_no_other_newcomer():
         assert np.array_equal(found[:40], place(x[300:340], x[:300], xy, settle=settle))
     assert np.allclose(place(x[:50], x[:300], xy)[0], xy[0], atol=2)
     assert place(x[:0], x[:300], xy).shape == (0, 2)
+
+
+def test_cells_find_nearly_what_a_scan_finds(monkeypatch):
+    monkeypatch.setattr(placing, "SORTED", 1000)
+    monkeypatch.setattr(placing, "CELLS", 64)
+    rng = np.random.default_rng(0)
+    clumps = groups(6000, d=20)[0]
+    along = rng.uniform(0, 10, (6000, 1))
+    curve = 3 * np.sin(along * rng.uniform(0.2, 2, 20)) + rng.normal(size=(6000, 20)) * 0.3
+    for x in (clumps.astype(np.float32), curve.astype(np.float32)):
+        cells = placing.Cells.of(x[:5000])
+        assert np.array_equal(np.sort(np.concatenate(cells.members)), np.arange(5000))
+        indices, distances = cells.nearest(x[5000:], 15)
+        exact, away = scan.nearest(x[5000:], x[:5000], 15)
+        assert np.mean([len(set(a) & set(b)) / 15 for a, b in zip(indices, exact)]) > 0.9
+        assert (distances >= away - 1e-4).all() and (np.diff(distances, axis=1) >= 0).all()
+        lengths = np.linalg.norm(x[5000:, None] - x[indices], axis=2)
+        assert np.allclose(lengths, distances, atol=1e-3)
+
+
+def test_cells_of_few_members_are_widened(monkeypatch):
+    monkeypatch.setattr(placing, "SORTED", 10)
+    monkeypatch.setattr(placing, "LOOKED_AT", 1)
+    x = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    indices, _ = placing.Cells.of(x).nearest(x[:7], 15)
+    assert all(len(set(row)) == 15 for row in indices)
 
 
 @pytest.mark.parametrize("method", ["umap", "tsne"])
