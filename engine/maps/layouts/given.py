@@ -22,7 +22,9 @@ def pca(task: Task) -> tuple[np.ndarray, dict]:
 
 def columns(task: Task) -> tuple[np.ndarray, dict]:
     """Two columns of the catalogue, in their own units or their decimal logarithms."""
-    names, log = task.settings.columns or (), task.settings.log
+    names, log = task.settings.columns, task.settings.log
+    if names is None:
+        raise ValueError("columns are checked before a method is called")
     axes = []
     for axis, name in zip("xy", names):
         values = number_column(task.survey, name)
