@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -30,6 +29,8 @@ TITLES = {"density": "density", "mean": "predicted mean", "sd": "uncertainty (sd
 LIFT = 0.8
 #: Members, as a share of the pixels, from which on they are drawn no larger than the rest.
 CROWDED = 0.05
+#: Sets of points whose sums are kept: all and the selected, and those before them.
+KEPT = 3
 #: Place on the density scale of an object with nothing around it.
 LONELY = 0.1
 #: Objects that a density should rest on, on average.
@@ -76,8 +77,7 @@ class Colouring:
         self.values = values
         self.dark = dark
         self.scale = scale if scale in SCALES[self.kind] else SCALES[self.kind][0]
-        self._brought: WeakKeyDictionary[TileIndex, Brought] = WeakKeyDictionary()
-        self._sums: WeakKeyDictionary[Points, Sums] = WeakKeyDictionary()
+        self._sums: list[Sums] = []  # of what was drawn last, the newest first
 
     @property
     def kind(self) -> str:
@@ -114,23 +114,22 @@ class Colouring:
         return np.array([shade.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
 
     def sums(self, points: Points) -> Sums:
-        """Who adds up these points by the colouring's values; a layout's parts share what it was brought to."""
-        found = self._sums.get(points)
+        """Who adds up these points by the colouring's values; parts of a layout share what was brought to it."""
+        found = next((sums for sums in self._sums if sums.points is points), None)
         if found is None:
-            self._sums[points] = found = Sums(points, None if self.values is None else self._bring(points.index))
+            found = Sums(points, None if self.values is None else self._bring(points.index))
+        self._sums = [found, *(sums for sums in self._sums if sums is not found)][:KEPT]
         return found
 
     def _bring(self, index: TileIndex) -> Brought:
-        found = self._brought.get(index)
-        if found is None:
-            colours = self.colours if self.kind == "category" else np.empty((0, 3), np.uint8)
-            self._brought[index] = found = Brought(self.given, index, colours)
-        return found
+        known = next((sums.brought for sums in self._sums if sums.points.index is index), None)
+        colours = self.colours if self.kind == "category" else np.empty((0, 3), np.uint8)
+        return known or Brought(self.given, index, colours)
 
     def rescaled(self, scale: str) -> Colouring:
         """The same on another scale, with what was brought to the layout."""
         found = Colouring(self.values, dark=self.dark, scale=scale)
-        found._brought, found._sums = self._brought, self._sums
+        found._sums = list(self._sums)
         return found
 
     # -- drawing ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Values by name, to colour and sort by: catalogue columns and stored scores as numbers or categories, with units.
 
-Read on the first call (a column of 10⁷ numbers: 40 MB); the last `KEPT` stay in memory.
+Read on the first call (a column of 10⁷ numbers: 40 MB); the last few stay in memory.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from engine.survey import Survey
 CATEGORIES = 20
 #: Distinct strings above which a column is a name, not a category.
 DISTINCT = 200
-#: Columns that stay in memory.
-KEPT = 16
+#: Columns that stay in memory, and the bytes they may take (one always may).
+KEPT, KEPT_BYTES = 16, 2**28
 #: What columns of these names are measured in, where the catalogue does not say.
 UNITS = {"ra": "deg", "dec": "deg"}
 
@@ -81,7 +81,7 @@ class Columns:
         found = self._read(name)
         with self._lock:
             self._values[name] = found
-            while len(self._values) > KEPT:
+            while len(self._values) > 1 and (len(self._values) > KEPT or self._bytes() > KEPT_BYTES):
                 self._values.popitem(last=False)
         return found
 
@@ -96,6 +96,9 @@ class Columns:
         """Forget values that a command may have made anew."""
         with self._lock:
             self._values.clear()
+
+    def _bytes(self) -> int:
+        return sum(values.array.nbytes for values in self._values.values())
 
     def _kind(self, column: str) -> str:
         """'number', 'category' or 'text', by the column's type and, for strings, how many differ."""

@@ -6,6 +6,8 @@ their area for each of them and nothing elsewhere. Members of the picture are pl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
 
@@ -31,7 +33,7 @@ def disc(radius: float) -> np.ndarray:
     return np.clip(radius + 0.5 - np.hypot(x, y), 0, 1).astype(np.float32)
 
 
-def spread(counts: np.ndarray, planes: list[np.ndarray], radius: float) -> np.ndarray:
+def spread(counts: np.ndarray, planes: Sequence[np.ndarray], radius: float) -> np.ndarray:
     """Draw what is in some pixels as discs.
 
     out[c, i, j] = Σ planes[c][i − a, j − b] · weights[a, b]: a correlation that visits only pixels with something in them.
@@ -40,7 +42,7 @@ def spread(counts: np.ndarray, planes: list[np.ndarray], radius: float) -> np.nd
     ----------
     counts : (H, W) number
         Pixels where it is zero are skipped.
-    planes : list of C (H, W) arrays
+    planes : C arrays (H, W)
     radius : float
         In pixels; half a pixel changes nothing.
 

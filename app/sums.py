@@ -118,7 +118,10 @@ class Sums:
             found = aggregate.mixtures(self.points, view, brought.column, brought.colours)
             return found[..., 0], found
         planes = [brought.counts, *brought.mixtures]
-        return brought.counts.counts(view), np.stack([plane.raw(view) for plane in planes], axis=-1)
+        mixed = np.empty((view.height, view.width, 4), np.result_type(*(plane.sums for plane in planes)))
+        for channel, plane in enumerate(planes):
+            plane.raw(view, mixed[..., channel])
+        return brought.counts.counts(view), mixed
 
     def commonest(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Points a pixel, and the category that most of them have; see `engine.maps.aggregate.commonest`."""

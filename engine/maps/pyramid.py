@@ -104,9 +104,9 @@ class Pyramid:
         _add(*self.beyond, view.box, out)
         return out
 
-    def raw(self, view: View) -> np.ndarray:
-        """Sums over the cells nearest to each pixel: what ratios are taken of, (H, W) of the type of `sums`."""
-        out = np.empty((view.height, view.width), self.sums.dtype)
+    def raw(self, view: View, out: np.ndarray | None = None) -> np.ndarray:
+        """Sums over the cells nearest to each pixel: what ratios are taken of, (H, W) of the type of `sums`, or into `out`."""
+        out = np.empty((view.height, view.width), self.sums.dtype) if out is None else out
         _draw(self.sums, self._edges(1, view)[0], self._edges(0, view)[0], None, None, out)
         _add(*self.beyond, view.box, out)
         return out
@@ -198,7 +198,7 @@ def store(folder: Path, index: TileIndex) -> None:
 def fingerprint(index: TileIndex) -> str:
     """A few words that no other layout has: how many points, and a checksum of some of them."""
     some = np.concatenate([index.x[::PRINTED], index.y[::PRINTED]])
-    return f"{len(index)} points, {zlib.crc32(some):08x} {zlib.crc32(np.ascontiguousarray(index.bounds)):08x}"
+    return f"{len(index)} points, {zlib.crc32(some.tobytes()):08x} {zlib.crc32(index.bounds.tobytes()):08x}"
 
 
 # -- the kernels ------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class TileIndex:
         sample = sample[np.isfinite(sample).all(axis=1)]
         if len(sample) == 0 and placed:  # the placed few slipped through the sample
             sample = bounds.reshape(2, 2).T
-        grid = [_axis(sample[:, axis], *bounds[2 * axis : 2 * axis + 2], side) for axis in (0, 1)]
+        grid = [_axis(sample[:, axis], bounds[2 * axis], bounds[2 * axis + 1], side) for axis in (0, 1)]
         lower, scale = np.array([g[0] for g in grid]), np.array([g[1] for g in grid])
         starts = _starts(xy, lower, scale, side)
         order = np.empty(placed, np.int32 if len(xy) < 2**31 else np.int64)

@@ -113,3 +113,22 @@ def test_every_kind_on_every_scale(layout, kind, scale):
 def test_crowded_members_are_no_larger():
     assert member_radius(1.0, 0, 100, 100) > member_radius(1.0, 200, 100, 100) > 1
     assert member_radius(0.5, 5000, 100, 100) == 0.5
+
+
+def test_selections_that_are_gone_are_let_go(layout):
+    import gc
+    import weakref
+
+    xy, _, tall = layout
+    colouring = Colouring(category(xy), dark=True)
+    shared = colouring.sums(tall).brought
+    gone = []
+    for k in range(6):
+        part = Points.of_rows(tall.index, np.arange(k, len(xy), 7))
+        colouring.draw(tall, VIEW, radius=0.5)
+        colouring.draw(part, VIEW, radius=0.5)
+        assert colouring.sums(part).brought is shared
+        gone.append(weakref.ref(part))
+    del part
+    gc.collect()
+    assert sum(ref() is not None for ref in gone) <= 2
