@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from app import shade
+from app import scales, shade
 from app.columns import Values
 from app.ranking import RANKED
 from app.raster import Points, View, disc_radius, spread
@@ -22,7 +22,7 @@ from engine.maps.tiles import TileIndex
 from engine.search import region
 
 #: Scales by kind, the one that suits it first.
-SCALES = {"density": shade.SCALES, "number": shade.SCALES[::-1], "category": ("mixed", "top")}
+SCALES = {"density": scales.SCALES, "number": scales.SCALES[::-1], "category": ("mixed", "top")}
 #: What people call the learner's numbers.
 TITLES = {"density": "density", "mean": "predicted mean", "sd": "uncertainty (sd)", "acquisition": "acquisition"}
 #: Radius added to members of a selection and to labelled objects, pixels, so that few among many are seen.
@@ -101,17 +101,17 @@ class Colouring:
     @cached_property
     def limits(self) -> tuple[float, float]:
         """Values at the ends of the scale."""
-        return shade.value_range(self.given.array, self.scale)
+        return scales.value_range(self.given.array, self.scale)
 
     @cached_property
     def _table(self) -> np.ndarray:
-        return shade.value_table(self.palette, self.given.array, self.scale)
+        return scales.value_table(self.palette, self.given.array, self.scale)
 
     @cached_property
     def colours(self) -> np.ndarray:
         """Colour of each category code, the unknown one last, (K, 3) uint8."""
         named = category_colours(self.given.categories, self.dark)
-        return np.array([shade.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
+        return np.array([scales.rgb(colour) for colour in (*named, theme(self.dark).unknown)], np.uint8)
 
     def sums(self, points: Points) -> Sums:
         """Who adds up these points by the colouring's values; parts of a layout share what was brought to it."""
@@ -167,7 +167,7 @@ class Colouring:
     def _number(self, sums: Sums, view: View, radius: float) -> np.ndarray:
         planes = sums.sums(view)
         weight, mean = shade.means(*(spread(planes[0], planes, radius) if radius > 0.5 else planes))
-        grey = np.array(shade.rgb(theme(self.dark).unknown), np.uint8)
+        grey = np.array(scales.rgb(theme(self.dark).unknown), np.uint8)
         return shade.shade_value(weight, mean, self._table, self.limits, grey, shade.FLOOR)
 
     def _category(self, sums: Sums, view: View, radius: float) -> np.ndarray:
@@ -189,9 +189,9 @@ class Colouring:
         if self.kind == "category":
             return self.colours[np.where(found >= 0, found, len(self.colours) - 1)]
         known = np.isfinite(found)
-        place = shade.position(np.where(known, found, 0.0).astype(np.float64), self.values.array, self.scale)
+        place = scales.position(np.where(known, found, 0.0).astype(np.float64), self.values.array, self.scale)
         colours = self.palette[(place * (len(self.palette) - 1)).astype(np.int64)]
-        return np.where(known[:, None], colours, np.array(shade.rgb(theme(self.dark).unknown), np.uint8))
+        return np.where(known[:, None], colours, np.array(scales.rgb(theme(self.dark).unknown), np.uint8))
 
     def words(self, row: int) -> str:
         """Value of one object, in words; empty for density."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from app import shade
+from app import scales
 from app.colouring import SCALES, TITLES, Colouring, Picture
 from app.ranking import RANKED
 from app.theme import category_colours, theme
@@ -74,7 +74,7 @@ def _numbers(colouring: Colouring) -> list[str]:
     unit = f" {values.unit}" if values.unit else ""
     if colouring.scale == "linear":
         return [f"{lo:.3g}{unit}", f"{hi:.3g}{unit}"]
-    middle = shade.inverse(0.5, values.array, colouring.scale)
+    middle = scales.inverse(0.5, values.array, colouring.scale)
     return [f"{lo:.3g}", f"{middle:.3g}{unit}", f"{hi:.3g}"]
 
 

@@ -1,4 +1,4 @@
-"""The map: a layout drawn by datashader and our own shaders, with selection, marks and hover.
+"""The map: a layout drawn on the server, with selection, marks and hover.
 
 The figure is a `holoviews.RGB`; each frame is drawn on the server for the view that `app.viewfinder` asks for
 (`app.scene`) and takes the place of its pixels, without HoloViews' own update, which took longer than the drawing. What

@@ -20,25 +20,14 @@ In the last two the opacity rises with the equalised weight, from `FLOOR` up.
 import numpy as np
 from numba import njit
 
+from app.scales import BINS, FIRST, LEAST, SHIFT, along, equalised, least, words
+
 #: Opacity of the sparsest pixel: a lone object must still be seen.
 FLOOR = 0.55
-#: Steps of the square root of the weight.
-BINS = 2048
 #: Pixels whose distribution is taken: of more, only some lines.
 SAMPLED = 300_000
 #: Share of the opacity and colour that is left of objects outside the selection.
 DIMMED = 0.28
-#: Scales of a density or a number.
-SCALES = ("equalised", "log", "linear")
-#: Ratio of the densest to the sparsest shade of a logarithmic density.
-DECADES = 1000.0
-#: Values below this share of their range are one step of a value's table.
-LEAST = 2.0**-16
-#: Bits of a float32 that number the table's steps: every halving of the range has 2¹¹ of them.
-_SHIFT = np.uint32(12)
-_FIRST = np.float32(LEAST).view(np.uint32) >> _SHIFT
-#: Entries of a value's table.
-STEPS = int((np.float32(1).view(np.uint32) >> _SHIFT) - _FIRST) + 1
 # where opacity and colours lie in the word of a pixel, on this machine
 _OPACITY = np.array([0, 0, 0, 1], np.uint8).view(np.uint32)[0]
 _COLOUR = np.array([255, 255, 255, 0], np.uint8).view(np.uint32)[0]
@@ -63,7 +52,7 @@ def shade_count(coverage, local, lut, floor, *, scale="equalised"):
     (H, W, 4) uint8
     """
     bins, number, peak = _sorted(coverage, local)
-    share = _equalised(number) if scale == "equalised" else _along(number, peak, scale)
+    share = equalised(number) if scale == "equalised" else along(number, peak, scale)
     colours = words(lut[((floor + (1 - floor) * share) * (len(lut) - 1)).astype(np.int64)])
     out = np.zeros(coverage.shape, np.uint32)
     _paint_table(coverage, bins, colours, out)
@@ -91,7 +80,7 @@ def shade_value(weight, mean, table, limits, grey, floor):
     (H, W, 4) uint8
     """
     bins, number, _ = _sorted(weight, weight)
-    opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
+    opacity = (255 * (floor + (1 - floor) * equalised(number))).astype(np.float32)
     lo, hi = limits
     rescale = np.float32(1 / (hi - lo) if hi > lo else 0.0)
     out = np.zeros(weight.shape, np.uint32)
@@ -117,7 +106,7 @@ def shade_category(sums, floor, weight=None):
     """
     weight = np.ascontiguousarray(sums[..., 0] if weight is None else weight, np.float32)
     bins, number, _ = _sorted(weight, weight)
-    opacity = (255 * (floor + (1 - floor) * _equalised(number))).astype(np.float32)
+    opacity = (255 * (floor + (1 - floor) * equalised(number))).astype(np.float32)
     out = np.zeros((*weight.shape, 4), np.uint8)
     _paint_mixtures(sums, bins, opacity, out)
     return out
@@ -130,135 +119,10 @@ def over(front, back, dimmed):
     return out
 
 
-# -- scales -----------------------------------------------------------------------------------------------------------
-
-
-def value_range(values: np.ndarray, scale: str = "linear") -> tuple[float, float]:
-    """Ends of a colour scale: the 2nd and 98th percentile of what is known, from at most 10⁵ values.
-
-    Fixed for a column, so that the scale does not move with the view. (0, 1) when nothing is known. A logarithmic scale
-    looks at what is above zero only, where there is such.
-    """
-    sample = _sample(values)
-    if scale == "log" and (sample > 0).any():
-        sample = sample[sample > 0]
-    if sample.size == 0:
-        return 0.0, 1.0
-    lo, hi = (float(v) for v in np.percentile(sample, [2, 98]))
-    if not hi > lo:
-        lo, hi = float(sample.min()), float(sample.max())
-    return (lo, hi) if hi > lo else (lo - 0.5, lo + 0.5)
-
-
-def position(at: np.ndarray, values: np.ndarray, scale: str) -> np.ndarray:
-    """Where values lie on the scale of a column, 0-1.
-
-    Parameters
-    ----------
-    at : (n,) float
-    values : (N,) float32
-        The column.
-    scale : one of `SCALES`
-    """
-    lo, hi = value_range(values, scale)
-    if scale != "equalised":
-        return _stretched(at, scale, lo, hi)
-    sample = np.sort(_sample(values))
-    if sample.size == 0:
-        return np.zeros(np.shape(at))
-    # the middle of equal values, so that a column of a few numbers spreads over the scale
-    below, upto = (np.searchsorted(sample, np.concatenate([[lo, hi], at]), side) for side in ("left", "right"))
-    first, last, *rank = (below + upto) / 2
-    return np.clip((np.array(rank) - first) / (last - first), 0, 1) if last > first else np.ones(np.shape(at))
-
-
-def inverse(share: float, values: np.ndarray, scale: str) -> float:
-    """The value at a place on the scale of a column, for its legend."""
-    lo, hi = value_range(values, scale)
-    if scale == "equalised":
-        sample = _sample(values)
-        sample = sample[(sample >= lo) & (sample <= hi)]
-        return float(np.quantile(sample, share)) if sample.size else lo + share * (hi - lo)
-    return float(lo ** (1 - share) * hi**share) if scale == "log" and lo > 0 else lo + share * (hi - lo)
-
-
-def value_table(lut: np.ndarray, values: np.ndarray, scale: str = "linear") -> np.ndarray:
-    """Colour of every step between the ends of a column's scale, (STEPS,) uint32: what `shade_value` looks up.
-
-    Parameters
-    ----------
-    lut : (L, 3) uint8
-    values : (N,) float32
-        The column.
-    scale : one of `SCALES`
-    """
-    lo, hi = value_range(values, scale)
-    share = ((np.arange(STEPS, dtype=np.uint32) + _FIRST) << _SHIFT).view(np.float32).astype(np.float64)
-    at = lo + share * (hi - lo)
-    return words(lut[(position(at, values, scale) * (len(lut) - 1)).astype(np.int64)])
-
-
-def _sample(values: np.ndarray) -> np.ndarray:
-    sample = values[:: max(1, len(values) // 100_000)]
-    return sample[np.isfinite(sample)]
-
-
-def _stretched(at: np.ndarray, scale: str, lo: float, hi: float) -> np.ndarray:
-    """Place between two ends, 0-1; logarithmic where they are above zero."""
-    if scale == "log" and lo > 0:
-        at, lo, hi = np.log(np.maximum(at, lo)), float(np.log(lo)), float(np.log(hi))
-    return np.clip((at - lo) / (hi - lo), 0, 1) if hi > lo else np.ones(np.shape(at))
-
-
 def ends(coverage, local, scale: str) -> tuple[float, float]:
     """Weights at the ends of a density's logarithmic or linear scale; see `shade_count`."""
     _, number, peak = _sorted(coverage, local)
-    return _least(number, peak, scale), float(peak)
-
-
-def _least(number: np.ndarray, peak: float, scale: str) -> float:
-    """Zero on a linear scale, on a logarithmic one the least weight there is, or a thousandth of the peak."""
-    some = np.flatnonzero(number)
-    if scale == "linear" or peak <= 0 or not len(some):
-        return 0.0
-    return max(float((some[0] / (BINS - 1)) ** 2 * peak), float(peak) / DECADES)
-
-
-def _along(number: np.ndarray, peak: float, scale: str) -> np.ndarray:
-    """Place of every bin between the ends of the scale, (BINS,) in 0-1."""
-    weight = (np.arange(BINS, dtype=np.float64) / (BINS - 1)) ** 2 * peak
-    return _stretched(weight, scale, _least(number, peak, scale), peak) if peak > 0 else np.zeros(BINS)
-
-
-def _equalised(number: np.ndarray) -> np.ndarray:
-    """Cumulative share of the pixels above zero, by weight, (BINS,) in 0-1."""
-    rank = np.cumsum(number, dtype=np.float64)
-    if rank[-1] == 0:
-        return rank
-    first = number[np.flatnonzero(number)[0]]
-    span = rank[-1] - first
-    return np.clip((rank - first) / span, 0, 1) if span > 0 else np.ones(BINS)
-
-
-def ramp(anchors: list[str], steps: int = 256) -> np.ndarray:
-    """Interpolate colours ('#rrggbb') to a table, (steps, 3) uint8."""
-    points = np.array([rgb(a) for a in anchors], np.float64)
-    at = np.linspace(0, len(anchors) - 1, steps)
-    table = np.stack([np.interp(at, np.arange(len(anchors)), points[:, c]) for c in range(3)], axis=1)
-    return (table + 0.5).astype(np.uint8)
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """'#rrggbb' as three numbers 0-255."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue
-
-
-def words(colours: np.ndarray) -> np.ndarray:
-    """Colours (L, 3) uint8 as pixels without opacity, (L,) uint32."""
-    padded = np.zeros((len(colours), 4), np.uint8)
-    padded[:, :3] = colours
-    return padded.view(np.uint32).ravel()
+    return least(number, peak, scale), float(peak)
 
 
 def _sorted(shown, weight):
@@ -349,7 +213,7 @@ def _paint_values(weight, mean, bins, opacity, table, lo, rescale, grey, out):
                 colour = grey
                 if v == v:
                     share = np.float32(min(max((v - lo) * rescale, least), one))
-                    colour = table[(np.float32(share).view(np.uint32) >> _SHIFT) - _FIRST]
+                    colour = table[(np.float32(share).view(np.uint32) >> SHIFT) - FIRST]
                 dense = np.uint32(np.int32(opacity[own[j]] * min(many[j], one)))
                 line[j] = colour | dense * _OPACITY
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from app import shade
+from app import scales, shade
 from app.colouring import Colouring, with_selection
 from app.columns import Values
 from app.raster import Points, View
@@ -30,11 +30,11 @@ def test_equalising_spends_the_scale_evenly():
     assert np.allclose(np.percentile(shown, [25, 50, 75]), [64, 128, 191], atol=8)
 
 
-@pytest.mark.parametrize("scale", shade.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 def test_nothing_in_view_is_no_error(scale):
     empty, lut = np.zeros((3, 4), np.float32), grey_ramp()
     grey = np.zeros(3, np.uint8)
-    table = shade.value_table(lut, np.full(5, np.nan, np.float32), scale)
+    table = scales.value_table(lut, np.full(5, np.nan, np.float32), scale)
     assert not shade.shade_count(empty, empty, lut, 0.1, scale=scale).any()
     assert not shade.shade_value(empty, empty, table, (0.0, 1.0), grey, 0.5).any()
     assert not shade.shade_category(np.zeros((3, 4, 4), np.float32), 0.5).any()
@@ -59,9 +59,9 @@ def test_a_value_is_the_mean_and_unknown_is_grey():
     total = np.array([[10, 10, 0, 0]], np.float32)
     grey = np.array([9, 8, 7], np.uint8)
     column = np.linspace(-0.2, 10.2, 1001, dtype=np.float32)  # its 2nd and 98th percentile are 0 and 10
-    limits = shade.value_range(column)
+    limits = scales.value_range(column)
     assert limits == pytest.approx((0, 10), abs=0.02)
-    table = shade.value_table(grey_ramp(), column)
+    table = scales.value_table(grey_ramp(), column)
     rgba = shade.shade_value(*shade.means(weight, total, known), table, limits, grey, 0.5)
     assert rgba[0, 0, 0] == 255 and rgba[0, 1, 0] == pytest.approx(127, abs=1)
     assert tuple(rgba[0, 2, :3]) == (9, 8, 7) and rgba[0, 3, 3] == 0
@@ -86,22 +86,22 @@ def test_members_cover_the_rest_which_is_dimmed():
     assert tuple(out[0, 1]) == (100, 50, 0, 50)
 
 
-@pytest.mark.parametrize("scale", shade.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 def test_scales_rise_with_the_value_from_end_to_end(scale):
     values = np.exp(np.random.default_rng(0).normal(size=20_000)).astype(np.float32)
-    lo, hi = shade.value_range(values, scale)
+    lo, hi = scales.value_range(values, scale)
     at = np.linspace(lo, hi, 200)
-    place = shade.position(at, values, scale)
+    place = scales.position(at, values, scale)
     assert place[0] == 0 and place[-1] == pytest.approx(1) and (np.diff(place) >= 0).all()
-    assert shade.position(np.array([lo / 2, hi * 2]), values, scale).tolist() == [0, 1]
+    assert scales.position(np.array([lo / 2, hi * 2]), values, scale).tolist() == [0, 1]
     for share in (0.25, 0.5, 0.9):
-        value = shade.inverse(share, values, scale)
-        assert shade.position(np.array([value]), values, scale)[0] == pytest.approx(share, abs=0.02)
+        value = scales.inverse(share, values, scale)
+        assert scales.position(np.array([value]), values, scale)[0] == pytest.approx(share, abs=0.02)
 
 
 def test_an_equalised_column_has_every_colour_equally_often():
     values = np.exp(np.random.default_rng(0).normal(size=20_000)).astype(np.float32)
-    table, limits = shade.value_table(grey_ramp(), values, "equalised"), shade.value_range(values)
+    table, limits = scales.value_table(grey_ramp(), values, "equalised"), scales.value_range(values)
     mean = values[None, :]
     rgba = shade.shade_value(np.ones_like(mean), mean, table, limits, np.zeros(3, np.uint8), 1.0)
     assert np.allclose(np.percentile(rgba[0, :, 0], [25, 50, 75]), [64, 128, 191], atol=6)
@@ -125,7 +125,7 @@ def test_a_density_on_a_scale_of_its_own(scale):
     ],
 )
 def test_scales_cover_what_is_known(values, expected):
-    assert shade.value_range(values) == pytest.approx(expected)
+    assert scales.value_range(values) == pytest.approx(expected)
 
 
 def test_drawing_counts_what_is_in_view_and_not_its_margin():
@@ -149,7 +149,7 @@ def contrast(first: str, second: str) -> float:
     """Contrast ratio of two colours (WCAG 2)."""
 
     def luminance(colour):
-        c = np.array(shade.rgb(colour)) / 255
+        c = np.array(scales.rgb(colour)) / 255
         return np.where(c <= 0.03928, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
     low, high = sorted((luminance(first), luminance(second)))
@@ -190,7 +190,7 @@ def oklab(linear: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("seen", SEEN)
 def test_categories_differ_for_everybody(seen):
-    colours = np.array([shade.rgb(colour) for colour in CATEGORY]) / 255
+    colours = np.array([scales.rgb(colour) for colour in CATEGORY]) / 255
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     places = oklab(linear @ np.array(SEEN[seen]).T)
     distance = np.linalg.norm(places[:, None] - places, axis=2) + 99 * np.eye(len(places))
