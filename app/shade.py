@@ -28,9 +28,8 @@ FLOOR = 0.55
 SAMPLED = 300_000
 #: Share of the opacity and colour that is left of objects outside the selection.
 DIMMED = 0.28
-# where opacity and colours lie in the word of a pixel, on this machine
+# where opacity lies in the word of a pixel, on this machine
 _OPACITY = np.array([0, 0, 0, 1], np.uint8).view(np.uint32)[0]
-_COLOUR = np.array([255, 255, 255, 0], np.uint8).view(np.uint32)[0]
 
 
 def shade_count(coverage, local, lut, floor, *, scale="equalised"):
