@@ -10,6 +10,7 @@ const EDGE = 6; // pixels from the edge of the map
 const STEPS = [0, 1, -1, 2, -2]; // lines that a name may move up or down to find room
 const LOOK = 400; // ms between two looks at what floats above the map
 const FLOATING = ".top > *, .legend, .bar > *, .elsewhere, .note"; // of the other layers
+const CALM = 100; // ms without a move
 const DRAG = 4; // pixels that make a press a drag
 
 class Names {
@@ -23,12 +24,13 @@ class Names {
     this.camera = null;
     this.taken = { at: 0, boxes: [] };
     this.editing = null;
+    this.moving = 0;
     this.pen = element("canvas").getContext("2d");
     this.root = element("div", "names");
     this.send = (message) => model.send_msg(message);
     this.menu = new ClusterMenu(this.root, this.send, (shown) => this.rename(shown));
     this.listen();
-    this.unfollow = follow(view, model.figure, (camera) => { this.camera = camera; this.draw(); });
+    this.unfollow = follow(view, model.figure, (camera) => { this.camera = camera; this.move(); });
   }
 
   // -- what comes from the server -------------------------------------------------------------------------------------
@@ -129,6 +131,13 @@ class Names {
     return this.taken.boxes;
   }
 
+  // The camera has moved: names come at once, and fade in only when it rests. (The figure asks for styles at every step, and
+  // transitions that run made that four times as long.)
+  move() {
+    this.moving = performance.now();
+    this.draw();
+  }
+
   draw() {
     const camera = this.camera;
     if (!camera) return;
@@ -150,7 +159,13 @@ class Names {
       const node = this.node(item);
       if (node !== this.editing) node.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px) translate(-50%, -50%)`;
     }
-    for (const [code, node] of this.nodes) node.classList.toggle("seen", seen.has(code) || node === this.editing);
+    const fades = performance.now() - this.moving > CALM && !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    for (const [code, node] of this.nodes) {
+      const shown = seen.has(code) || node === this.editing;
+      if (shown === node.classList.contains("seen")) continue;
+      node.classList.toggle("seen", shown);
+      if (shown && fades) node.animate([{ opacity: 0 }, { opacity: 1 }], 150);
+    }
   }
 
   // -- the pointer ----------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ from engine.maps.clusters import PREFIX
 from engine.maps.peaks import peaks
 from engine.maps.tiles import TileIndex
 
-#: Names that the browser is given: of a thousand clusters, the largest.
-GIVEN = 500
+#: Names that the browser is given; of more clusters, the largest.
+GIVEN = 2000
 #: Objects in view that are looked at for the places of names.
 LOOKED_AT = 60_000
 #: Seconds that the map has to rest before.
