@@ -17,7 +17,7 @@ from app.labelling import MOST, VERDICTS, Labelling, Outcome
 from app.selecting import Selecting
 from app.state import State
 from app.store import Store
-from app.theme import CATEGORY, theme
+from app.theme import category_colours, theme
 from engine.errors import UserError
 from engine.maps import clusters
 from engine.maps.clusters import PREFIX, Clusters
@@ -124,10 +124,10 @@ class Acts:
         self.state.notice = ("error", str(error))
 
 
-def colours(count: int, *, dark: bool) -> list[str]:
-    """A colour for each of so many clusters, as the map has it when it is coloured by them."""
-    own = count if count <= CATEGORIES else CATEGORIES - 1
-    return [CATEGORY[code] if code < own else theme(dark).muted for code in range(count)]
+def colours(names: tuple[str, ...], *, dark: bool) -> list[str]:
+    """A colour for each cluster, as the map has it when it is coloured by them."""
+    own = len(names) if len(names) <= CATEGORIES else CATEGORIES - 1
+    return [*category_colours(names[:own], dark), *[theme(dark).muted] * (len(names) - own)]
 
 
 class ClusterList(Component):
@@ -295,7 +295,7 @@ class ClusterView:
 
 def items(found: Clusters, most: int, *, dark: bool) -> list[list]:
     """Clusters for the page, the largest first: code, count, name, what it rests on, whether a person named it, colour."""
-    shades = colours(len(found), dark=dark)
+    shades = colours(found.names, dark=dark)
     return [[c.code, c.count, c.name, c.why, c.own, shades[c.code]] for c in found.clusters[:most]]
 
 

@@ -2,7 +2,7 @@
 // at every step; a click selects, a double click renames, and a drag or the wheel goes on to the map below.
 
 const PAD = [9, 4]; // pixels kept free around a name, across and down
-const ROOM = 15000; // pixels of the map a name needs, on average: more would be a list, not a map
+const ROOM = 22000; // pixels of the map a name needs, on average: more would be a list, not a map
 const SMALLEST = 14; // pixels that a cluster must be wide to be spoken of, unless it is one of the FIRST
 const FIRST = 6;
 const LONGEST = 34; // letters of a name on the map; the rest is in its title

@@ -135,7 +135,8 @@ def test_clusters_are_coloured_by_and_more_than_twenty_share_one_colour(view, st
     values, codes = store.values(state.colour, "dwarf"), np.asarray(clusters.read(store.survey).codes)
     assert len(values.categories) == 20 and values.categories[-1] == "other" and values.missing == "in no cluster"
     assert np.array_equal(values.array, np.where(codes >= 19, 19, codes))
-    assert len(set(colours(24, dark=True)[:19])) == 19 and len(set(colours(24, dark=True)[19:])) == 1
+    shades = colours(tuple(f"cluster {k}" for k in range(24)), dark=True)
+    assert len(set(shades[:19])) == 19 and len(set(shades[19:])) == 1
     view._heard({"type": "colour"})
     assert state.colour == "density"
 
