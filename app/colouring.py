@@ -71,11 +71,14 @@ class Colouring:
     scale : str
         'equalised', 'log' or 'linear' for densities and numbers, 'mixed' or 'top' for categories; anything else: what
         suits the kind.
+    statistic : {"mean", "max", "min"}
+        What a pixel shows of numbers: of their mean a rare high one can be lost, not of the highest.
     """
 
-    def __init__(self, values: Values | None, *, dark: bool, scale: str = ""):
+    def __init__(self, values: Values | None, *, dark: bool, scale: str = "", statistic: str = "mean"):
         self.values = values
         self.dark = dark
+        self.statistic = statistic
         self.scale = scale if scale in SCALES[self.kind] else SCALES[self.kind][0]
         self._sums: list[Sums] = []  # of what was drawn last, the newest first
 
@@ -126,9 +129,9 @@ class Colouring:
         colours = self.colours if self.kind == "category" else np.empty((0, 3), np.uint8)
         return known or Brought(self.given, index, colours)
 
-    def rescaled(self, scale: str) -> Colouring:
+    def rescaled(self, scale: str, statistic: str) -> Colouring:
         """The same on another scale, with what was brought to the layout."""
-        found = Colouring(self.values, dark=self.dark, scale=scale)
+        found = Colouring(self.values, dark=self.dark, scale=scale, statistic=statistic)
         found._sums = list(self._sums)
         return found
 
@@ -165,10 +168,16 @@ class Colouring:
         return shade.shade_count(coverage, local, self.palette, LONELY, scale=self.scale), ends
 
     def _number(self, sums: Sums, view: View, radius: float) -> np.ndarray:
-        planes = sums.sums(view)
+        planes: tuple[np.ndarray, ...] = sums.sums(view) if self.statistic == "mean" else self._extremes(sums, view)
         weight, mean = shade.means(*(spread(planes[0], planes, radius) if radius > 0.5 else planes))
         grey = np.array(scales.rgb(theme(self.dark).unknown), np.uint8)
         return shade.shade_value(weight, mean, self._table, self.limits, grey, shade.FLOOR)
+
+    def _extremes(self, sums: Sums, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Points a pixel, and its extreme as the sum of one known value."""
+        extreme = sums.extremes(view, self.statistic)
+        known = np.isfinite(extreme)
+        return sums.counts(view), np.where(known, extreme, np.float32(0)), known.astype(np.float32)
 
     def _category(self, sums: Sums, view: View, radius: float) -> np.ndarray:
         if self.scale == "top":

@@ -23,6 +23,17 @@ MEANING = {
     "top": "a pixel has the colour of its most frequent category",
 }
 
+#: What a pixel can show of the numbers of its objects.
+STATISTICS = [
+    {"value": "mean", "text": "mean", "meaning": "a pixel has the mean of its objects"},
+    {
+        "value": "max",
+        "text": "highest",
+        "meaning": "a pixel has the highest value of its objects: a rare one is seen among many",
+    },
+    {"value": "min", "text": "lowest", "meaning": "a pixel has the lowest value of its objects"},
+]
+
 
 def legend(colouring: Colouring, drawn: Picture, members: Picture | None, target: str) -> dict:
     """What the overlay shows.
@@ -31,8 +42,8 @@ def legend(colouring: Colouring, drawn: Picture, members: Picture | None, target
     -------
     dict
         kind ('scale' or 'items'), title, total and selected (objects in view; None: there is no selection), scale (the one
-        in use), scales (those to choose from: value, text, meaning); with stops and ends (texts from low to high), or
-        items (name, colour, count, selected).
+        in use), scales (those to choose from: value, text, meaning), of numbers the same as statistic and statistics; with
+        stops and ends (texts from low to high), or items (name, colour, count, selected).
     """
     found = {
         "title": _title(colouring, target),
@@ -41,6 +52,8 @@ def legend(colouring: Colouring, drawn: Picture, members: Picture | None, target
         "scale": colouring.scale,
         "scales": [{"value": s, "text": WORDS.get(s, s), "meaning": MEANING[s]} for s in SCALES[colouring.kind]],
     }
+    if colouring.kind == "number":
+        found |= {"statistic": colouring.statistic, "statistics": STATISTICS}
     if colouring.kind == "category":
         return {"kind": "items", **found, "items": _items(colouring, drawn, members)}
     low = 30 if colouring.kind == "density" else 0  # the ground's own shades are not drawn

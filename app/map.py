@@ -169,7 +169,7 @@ class MapView:
             (self._recolour, ["colour"]),
             (self._offer_portraits, ["portraits"]),
             (self._offer_names, ["names"]),
-            (self._rescale, ["scale"]),
+            (self._rescale, ["scale", "statistic"]),
         )
         shared = (
             (self._recolour, ["dark"]),
@@ -199,6 +199,8 @@ class MapView:
             self.fit()
         elif kind == "scale" and message.get("scale") in self.shown.param.scale.objects:
             self.shown.scale = message["scale"]
+        elif kind == "statistic" and message.get("statistic") in self.shown.param.statistic.objects:
+            self.shown.statistic = message["statistic"]
         elif kind == "others":
             self.state.others = "dimmed" if self.state.others == "hidden" else "hidden"
         elif kind == "portraits":
@@ -326,15 +328,16 @@ class MapView:
             self._recolour()
 
     def _recolour(self) -> None:
-        name, target, dark, scale = self.shown.colour, self.state.target, self.state.dark, self.shown.scale
+        name, target = self.shown.colour, self.state.target
+        look = {"dark": self.state.dark, "scale": self.shown.scale, "statistic": self.shown.statistic}
         for part in (self._canvas, self._marks):
-            self._canvas.change(partial(part.tint, dark=dark))
+            self._canvas.change(partial(part.tint, dark=self.state.dark))
         if name == "density":
-            self._set_colouring(Colouring(None, dark=dark, scale=scale))
+            self._set_colouring(Colouring(None, **look))
         else:
             self._work.run(
                 "colour",
-                lambda: Colouring(self.store.values(name, target), dark=dark, scale=scale),
+                lambda: Colouring(self.store.values(name, target), **look),
                 self._set_colouring,
                 self._no_colour,
             )
@@ -347,7 +350,7 @@ class MapView:
         self._redraw()
 
     def _rescale(self) -> None:
-        self._set_colouring(self._colouring.rescaled(self.shown.scale))
+        self._set_colouring(self._colouring.rescaled(self.shown.scale, self.shown.statistic))
 
     def _show_others(self) -> None:
         self.overlay.others = self.state.others

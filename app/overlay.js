@@ -110,15 +110,15 @@ export function render({model, view}) {
 
   // -- legend: what is in view, of the selection too where there is one, and the scale's choice
   const legend = make("div", "legend")
-  const choice = (shown) => {
+  const choice = (type, title, offered, current) => {
     const box = make("div", "scales")
     box.setAttribute("role", "group")
-    box.setAttribute("aria-label", "Scale of colours")
-    for (const {value, text, meaning} of shown.scales) {
+    box.setAttribute("aria-label", title)
+    for (const {value, text, meaning} of offered) {
       const b = make("button", "", text)
       b.title = meaning
-      b.setAttribute("aria-pressed", String(value === shown.scale))
-      b.onclick = () => send({type: "scale", scale: value})
+      b.setAttribute("aria-pressed", String(value === current))
+      b.onclick = () => send({type, [type]: value})
       box.append(b)
     }
     return box
@@ -154,7 +154,8 @@ export function render({model, view}) {
       ends.append(...shown.ends.map((text) => make("span", "", text)))
       parts.push(scale, ends)
     } else parts.push(itemsOf(shown))
-    parts.push(choice(shown))
+    parts.push(choice("scale", "Scale of colours", shown.scales, shown.scale))
+    if (shown.statistics) parts.push(choice("statistic", "What a pixel shows", shown.statistics, shown.statistic))
     const at = legend.scrollTop
     legend.replaceChildren(...parts)
     legend.scrollTop = at

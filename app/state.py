@@ -38,6 +38,7 @@ RESTORED = {
     "outlined": "outlines",
     "portraits": "thumbnails",
     "scale": "scale",
+    "statistic": "statistic",
     "others": "others",
     "clusters": "clusters",
     "names": "names",
@@ -49,6 +50,7 @@ RESTORED_BESIDE = {
     "view": "view2",
     "portraits": "thumbnails2",
     "scale": "scale2",
+    "statistic": "statistic2",
     "names": "names2",
 }
 
@@ -71,6 +73,9 @@ class Shown(param.Parameterized):
         default="",
         objects=["", "equalised", "log", "linear", "mixed", "top"],
         doc="How numbers become colours, see `app.colouring.Colouring`; empty: as suits what is shown.",
+    )
+    statistic: param.Selector = param.Selector(
+        default="mean", objects=["mean", "max", "min"], doc="What a pixel shows of the numbers of its objects."
     )
     view = param.NumericTuple(None, length=4, allow_None=True, doc="x0, y0, x1, y1 of the map; None: the whole layout.")
     names = param.Boolean(True, doc="Whether the names of clusters are written on the map.")

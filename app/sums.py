@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import datashader as ds
 import numpy as np
+import pandas as pd
 
 from app.columns import Values
 from engine.maps import aggregate
@@ -110,6 +112,28 @@ class Sums:
             return aggregate.sums(self.points, view, brought.column)
         total, known = brought.numbers
         return brought.counts.counts(view), total.raw(view), (brought.counts if known is None else known).raw(view)
+
+    def extremes(self, view: View, statistic: str) -> np.ndarray:
+        """The largest ('max') or smallest ('min') known value a pixel, (H, W) float32, NaN where there is none.
+
+        By datashader, over the points near the view: 0.1 s for 10⁷.
+        """
+        canvas = ds.Canvas(view.width, view.height, view.box[:2], view.box[2:])
+        frame = pd.DataFrame(self._near(view), copy=False)
+        reduction = {"max": ds.max, "min": ds.min}[statistic]
+        return canvas.points(frame, "x", "y", reduction("c")).values.astype(np.float32)
+
+    def _near(self, view: View) -> dict[str, np.ndarray]:
+        """Coordinates and values of the points in the tiles of a view, copied: numba compiles anew for read-only arrays."""
+        points, index = self.points, self.points.index
+        parts = [slice(*limits) for limits in points.ranges(view.box)]
+        if points.positions is not None:
+            parts = [points.positions[part] for part in parts]
+        columns = {"x": index.x, "y": index.y, "c": self.brought.column}
+        return {
+            name: np.concatenate([values[part] for part in parts]) if parts else np.empty(0, values.dtype)
+            for name, values in columns.items()
+        }
 
     def mixtures(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Points a pixel (H, W); and how many make up the sums of red, green and blue, and these, (H, W, 4)."""

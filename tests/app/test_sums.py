@@ -132,3 +132,34 @@ def test_selections_that_are_gone_are_let_go(layout):
     del part
     gc.collect()
     assert sum(ref() is not None for ref in gone) <= 2
+
+
+@pytest.mark.parametrize("statistic", ["max", "min"])
+def test_extremes_by_hand(layout, statistic):
+    """The largest and smallest value a pixel, of all and of some objects, by a loop over the objects."""
+    xy, plain, _ = layout
+    values = number(xy)
+    brought = Brought(values, plain.index, COLOURS[:0])
+    some = np.arange(0, len(xy), 3)
+    for points, rows in ((plain, np.arange(len(xy))), (Points.of_rows(plain.index, some), some)):
+        found = Sums(points, brought).extremes(VIEW, statistic)
+        column = ((xy[rows, 0].astype(float) - VIEW.x0) / VIEW.unit[0]).astype(int)
+        line = ((xy[rows, 1].astype(float) - VIEW.y0) / VIEW.unit[1]).astype(int)
+        inside = (column >= 0) & (column < VIEW.width) & (line >= 0) & (line < VIEW.height)
+        inside &= (xy[rows] > [VIEW.x0, VIEW.y0]).all(axis=1) & np.isfinite(values.array[rows])
+        start, better = (-np.inf, np.maximum) if statistic == "max" else (np.inf, np.minimum)
+        expected = np.full((VIEW.height, VIEW.width), start)
+        better.at(expected, (line[inside], column[inside]), values.array[rows][inside])
+        expected[~np.isfinite(expected)] = np.nan
+        assert np.array_equal(found, expected.astype(np.float32), equal_nan=True)
+
+
+def test_a_rare_high_value_is_lost_in_the_mean_but_not_in_the_highest(layout):
+    xy, plain, _ = layout
+    values = Values("x", "number", np.zeros(len(xy), np.float32))
+    values.array[np.argmin(np.abs(xy).sum(axis=1))] = 1.0  # one in the densest place
+    view, drawn = View(-1, -1, 1, 1, 9, 9), {}
+    for statistic in ("mean", "max"):
+        colouring = Colouring(values, dark=True, statistic=statistic)
+        drawn[statistic] = colouring.draw(plain, view, radius=0.5).rgba[4, 4, :3].astype(int)
+        assert (colouring.palette[-1] == drawn[statistic]).all() == (statistic == "max")
