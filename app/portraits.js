@@ -181,7 +181,7 @@ class Portraits {
       pen.strokeStyle = colour;
       pen.lineWidth = thick;
       pen.beginPath();
-      pen.roundRect(left - out, top - out, side + 2 * out, side + 2 * out, ROUND * side + out);
+      pen.roundRect(left - out, top - out, side + 2 * out, side + 2 * out, Math.max(0, ROUND * side + out));
       pen.stroke();
     };
     if (code) stroke(colours.verdicts[code], 2, -1);

@@ -6,6 +6,7 @@ watcher sees each assignment once. What should outlive a reload is listed in `RE
 
 import getpass
 import os
+from typing import Any
 
 import numpy as np
 import param
@@ -91,7 +92,7 @@ class State(Shown):
         default="dimmed", objects=["dimmed", "hidden"], doc="How the maps draw what is not selected."
     )
     two = param.Boolean(False, doc="Whether a second map is open beside the first.")
-    second = param.ClassSelector(class_=Shown, doc="What the second map shows.")
+    second: Any = param.ClassSelector(class_=Shown, doc="What the second map shows.")
 
     target = param.String("interesting", doc="What is looked for; labels and rankings belong to it.")
     user = param.String(doc="Who labels.")

@@ -126,9 +126,9 @@ class Sums:
     def _near(self, view: View) -> dict[str, np.ndarray]:
         """Coordinates and values of the points in the tiles of a view, copied: numba compiles anew for read-only arrays."""
         points, index = self.points, self.points.index
-        parts = [slice(*limits) for limits in points.ranges(view.box)]
-        if points.positions is not None:
-            parts = [points.positions[part] for part in parts]
+        chosen = points.positions
+        ranges = [slice(*limits) for limits in points.ranges(view.box)]
+        parts = ranges if chosen is None else [chosen[part] for part in ranges]
         columns = {"x": index.x, "y": index.y, "c": self.brought.column}
         return {
             name: np.concatenate([values[part] for part in parts]) if parts else np.empty(0, values.dtype)
