@@ -19,8 +19,8 @@ from app.state import State
 from app.store import Store
 from app.theme import category_colours, theme
 from engine.errors import UserError
-from engine.maps import clusters
-from engine.maps.clusters import PREFIX, Clusters
+from engine.maps.clustering import clusters
+from engine.maps.clustering.clusters import PREFIX, Clusters
 from engine.search.find import Found
 
 #: Clusters that are listed; of a thousand, the largest.

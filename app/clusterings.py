@@ -9,9 +9,9 @@ import numpy as np
 
 from app.columns import CATEGORIES, Values
 from app.layouts import Placed
-from engine.maps import clusters
-from engine.maps.clusters import PREFIX, Clusters
-from engine.maps.peaks import Peaks, peaks
+from engine.maps.clustering import clusters
+from engine.maps.clustering.clusters import PREFIX, Clusters
+from engine.maps.clustering.peaks import Peaks, peaks
 from engine.survey import Survey
 
 #: Places of names that stay in memory: of a clustering on a layout.

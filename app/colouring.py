@@ -18,7 +18,7 @@ from app.ranking import RANKED
 from app.raster import Points, View, disc_radius, spread
 from app.sums import Brought, Sums
 from app.theme import category_colours, density_scale, theme, value_scale
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 from engine.search import region
 
 #: Scales by kind, the one that suits it first.

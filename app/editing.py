@@ -19,7 +19,7 @@ from app.selecting import Selecting
 from app.state import State
 from app.store import Store
 from engine.errors import UserError
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 from engine.search import origins
 from engine.search.find import Found
 from engine.search.handles import handles

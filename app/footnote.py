@@ -16,8 +16,8 @@ from app.state import Shown, State
 from app.store import Store
 from app.wording import duration
 from engine.errors import UserError
-from engine.maps.estimates import estimate_survey
 from engine.maps.layout import read_meta
+from engine.maps.layouts.estimates import estimate_survey
 
 
 class Footnote(Layer):

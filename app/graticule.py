@@ -1,6 +1,6 @@
 """Lines of right ascension and declination on a sky layout, with their values at the edge of the view.
 
-The lines are `engine.maps.sky.graticule`'s, made anew when the map rests; the browser moves them while it does not. They
+The lines are `engine.maps.layouts.sky.graticule`'s, made anew when the map rests; the browser moves them while it does not. They
 lie below the points: where both are, the brighter shows (the darker, on a light ground).
 """
 
@@ -16,7 +16,7 @@ from app.state import State
 from app.store import Store
 from engine.errors import UserError
 from engine.maps.layout import read_meta
-from engine.maps.sky import Sky, graticule
+from engine.maps.layouts.sky import Sky, graticule
 
 #: Pixels between two lines, about.
 APART = 140

@@ -1,6 +1,6 @@
 """Layouts as they are made: the newest look at the one that a job works on, ready to draw.
 
-The job writes looks (`engine.maps.previews`); they are read and sorted into tiles in the store's thread whenever the job
+The job writes looks (`engine.maps.layouts.previews`); they are read and sorted into tiles in the store's thread whenever the job
 reports progress, so a session only swaps points. What a job left behind when it was killed is removed here.
 """
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from app.jobs import Job, Jobs
 from app.layouts import Placed
-from engine.maps import previews
+from engine.maps.drawing.tiles import TileIndex
+from engine.maps.layouts import previews
 from engine.maps.layouts.task import Settings, Task, framed, principal
-from engine.maps.tiles import TileIndex
 from engine.survey import Survey
 
 #: Behind the name of a layout that is not finished: an outline drawn on it belongs to no layout that stays.

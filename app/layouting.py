@@ -1,7 +1,7 @@
 """Make a layout: the methods, what each would take, its settings, and the command that makes it.
 
 The dialog is drawn by the browser (``layouting.js``); here are what there is to choose from, the estimates
-(`engine.maps.estimates`), what is wrong with a setting, and the job. A layout never takes the place of another by itself:
+(`engine.maps.layouts.estimates`), what is wrong with a setting, and the job. A layout never takes the place of another by itself:
 the name that is offered is free unless the settings are the same.
 """
 
@@ -17,8 +17,8 @@ from app.jobs import Job
 from app.state import State
 from app.store import Store
 from engine.errors import UserError
-from engine.maps.estimates import Estimate, estimate_survey
 from engine.maps.layout import BARE, checked, free_name
+from engine.maps.layouts.estimates import Estimate, estimate_survey
 from engine.maps.layouts.task import Settings
 from engine.survey import check_name
 

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
+from engine.maps.drawing.points import Points
+from engine.maps.drawing.pyramid import Pyramid, counted
+from engine.maps.drawing.tiles import TileIndex
 from engine.maps.exemplars import Exemplars, exemplars
 from engine.maps.layout import tiles
-from engine.maps.points import Points
-from engine.maps.pyramid import Pyramid, counted
-from engine.maps.tiles import TileIndex
 from engine.survey import Survey
 
 

@@ -23,9 +23,9 @@ from app.layouts import Placed
 from app.selecting import Selecting
 from app.state import Shown, State
 from engine.errors import UserError
-from engine.maps.clusters import PREFIX
-from engine.maps.peaks import peaks
-from engine.maps.tiles import TileIndex
+from engine.maps.clustering.clusters import PREFIX
+from engine.maps.clustering.peaks import peaks
+from engine.maps.drawing.tiles import TileIndex
 
 #: Names that the browser is given; of more clusters, the largest.
 GIVEN = 2000

@@ -27,8 +27,8 @@ from app.layer import Layer
 from app.layouts import Placed
 from app.state import Shown, State
 from engine.errors import UserError
+from engine.maps.drawing.tiles import TileIndex
 from engine.maps.exemplars import Exemplars
-from engine.maps.tiles import TileIndex
 
 #: Pixels: the smallest cell of the screen, and the largest side of a thumbnail (that of the stored ones).
 CELL, LARGEST = 60, 96

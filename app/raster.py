@@ -1,6 +1,6 @@
 """From points to what is drawn: sums a pixel, small counts as soft discs.
 
-The sums are those of `engine.maps.aggregate`; a disc is stamped for every pixel that holds something, so that discs cost
+The sums are those of `engine.maps.drawing.aggregate`; a disc is stamped for every pixel that holds something, so that discs cost
 their area for each of them and nothing elsewhere. Members of the picture are planes, (C, H, W), weight first.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from engine.maps.points import Points, View
+from engine.maps.drawing.points import Points, View
 
 __all__ = ["Points", "View", "disc", "disc_radius", "spread"]
 

@@ -29,7 +29,7 @@ from app.runs import Runs
 from app.thumbs import Thumbs
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
-from engine.maps.clusters import PREFIX
+from engine.maps.clustering.clusters import PREFIX
 from engine.maps.exemplars import Exemplars
 from engine.survey import Survey
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from app.columns import Values
-from engine.maps import aggregate
-from engine.maps.census import Census
-from engine.maps.points import Points, View
-from engine.maps.pyramid import FEWEST, Pyramid, cells
-from engine.maps.tiles import TileIndex, frozen
+from engine.maps.drawing import aggregate
+from engine.maps.drawing.census import Census
+from engine.maps.drawing.points import Points, View
+from engine.maps.drawing.pyramid import FEWEST, Pyramid, cells
+from engine.maps.drawing.tiles import TileIndex, frozen
 
 
 class Brought:
@@ -148,7 +148,7 @@ class Sums:
         return brought.counts.counts(view), mixed
 
     def commonest(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """Points a pixel, and the category that most of them have; see `engine.maps.aggregate.commonest`."""
+        """Points a pixel, and the category that most of them have; see `engine.maps.drawing.aggregate.commonest`."""
         return aggregate.commonest(self.points, view, self.brought.column, len(self.brought.colours))
 
     def _pays(self, pyramid: Pyramid | None, view: View) -> bool:

@@ -356,7 +356,7 @@ def _layouts(survey: Survey) -> Iterator[Fault]:
 
 
 def _clusters(survey: Survey) -> Iterator[Fault]:
-    from engine.maps.clusters import read
+    from engine.maps.clustering.clusters import read
 
     command = f"`python -m engine clusters {survey.path}`"
     for folder, faults in _folders(survey.path / "clusters", f"run {command} again, or delete it"):

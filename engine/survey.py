@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from engine.data.pictures.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
-    from engine.maps.clusters import Clusters
+    from engine.maps.clustering.clusters import Clusters
     from engine.training.finetune import Finetuned
     from engine.training.record import Training
 
@@ -408,7 +408,7 @@ class Survey:
 
     @property
     def clusters(self) -> list[str]:
-        """Names of the clusterings, the newest first; `engine.maps.clusters.read` opens one."""
+        """Names of the clusterings, the newest first; `engine.maps.clustering.clusters.read` opens one."""
         return _finished(self.path / "clusters")
 
     @property
@@ -464,8 +464,8 @@ class Survey:
         return layout(self, method, **options)
 
     def cluster(self, method: str = "hdbscan", **options) -> Clusters:
-        """Find clusters and name them; see `engine.maps.clusters.clusters`."""
-        from engine.maps.clusters import clusters
+        """Find clusters and name them; see `engine.maps.clustering.clusters.clusters`."""
+        from engine.maps.clustering.clusters import clusters
 
         return clusters(self, method, **options)
 

@@ -69,7 +69,7 @@ def layout(args, progress: Progress) -> Outcome:
     if args.estimate:
         return _estimated(survey, args, options)
     if args.place is not None:
-        from engine.maps.newcomers import place
+        from engine.maps.layouts.newcomers import place
 
         source = Survey.open(args.source) if args.source else None
         placed = place(survey, args.place, source=source, progress=progress)
@@ -91,7 +91,7 @@ def layout(args, progress: Progress) -> Outcome:
 
 def clusters(args, progress: Progress) -> Outcome:
     """Find clusters on a layout or in a representation, and name them; list, rename or delete those there are."""
-    from engine.maps import clusters as kept
+    from engine.maps.clustering import clusters as kept
 
     survey = Survey.open(args.survey)
     if args.list:
@@ -125,8 +125,8 @@ def neighbours(args, progress: Progress) -> Outcome:
 
 
 def _estimated(survey: Survey, args, options: dict) -> Outcome:
-    from engine.maps.estimates import estimate_survey
     from engine.maps.layout import checked
+    from engine.maps.layouts.estimates import estimate_survey
 
     found = estimate_survey(
         survey, args.method, representation=args.representation, settings=checked(args.method, options)

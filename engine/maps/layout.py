@@ -6,7 +6,7 @@ the objects where they stand on the sky. A layout is stored as ``layouts/NAME/``
 module of `engine.maps.layouts`.
 
 The same seed gives the same layout on the same machine. Objects without a vector (or position on the sky) have no place
-(NaN). What a layout will take is known before it starts: `engine.maps.estimates`.
+(NaN). What a layout will take is known before it starts: `engine.maps.layouts.estimates`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import numpy as np
 from engine import files, locks
 from engine.errors import UserError
 from engine.jobs import Progress, silent
-from engine.maps import pyramid
+from engine.maps.drawing import pyramid
+from engine.maps.drawing.tiles import TileIndex
+from engine.maps.layouts.previews import Preview
 from engine.maps.layouts.task import RADIUS as RADIUS
 from engine.maps.layouts.task import Settings, Task, unseen
-from engine.maps.previews import Preview
-from engine.maps.tiles import TileIndex
 
 if TYPE_CHECKING:
     from engine.survey import Survey
@@ -70,7 +70,7 @@ def layout(
     device : str, optional
         Where neighbours are computed.
     preview : bool
-        Write the positions now and then while they grow (`engine.maps.previews`).
+        Write the positions now and then while they grow (`engine.maps.layouts.previews`).
     **settings
         Those of `engine.maps.layouts.task.Settings`: seed, neighbours, min_dist, perplexity, sample, columns, log,
         projection, centre.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.errors import UserError
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 from engine.search import growing, origins, region
 from engine.search.find import find as ask
 
@@ -75,7 +75,7 @@ def _part(survey: Survey, tiles, known, path: origins.Path, how: dict, rows: np.
 
 
 def _cluster(survey: Survey, how: dict) -> np.ndarray:
-    from engine.maps.clusters import read
+    from engine.maps.clustering.clusters import read
 
     name, code = how.get("clusters"), how.get("cluster")
     if not isinstance(name, str) or not isinstance(code, int):

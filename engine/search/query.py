@@ -24,7 +24,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.learning import scores
-from engine.maps import clusters
+from engine.maps.clustering import clusters
 
 if TYPE_CHECKING:
     from engine.survey import Survey

@@ -17,8 +17,8 @@ import numba
 import numpy as np
 
 from engine.errors import UserError
-from engine.maps import bits
-from engine.maps.tiles import TileIndex, frozen
+from engine.maps.drawing import bits
+from engine.maps.drawing.tiles import TileIndex, frozen
 
 #: Cells a side of the grid over a polygon: fewer for few points, whose grid would cost more than their tests.
 CELLS = (16, 1024)

@@ -27,7 +27,7 @@ from engine.data.catalogue import facts_of
 from engine.data.catalogue import field as known_field
 from engine.errors import UserError
 from engine.learning import scores
-from engine.maps import clusters
+from engine.maps.clustering import clusters
 from engine.search.query import LABEL_PREFIX
 from engine.search.query import select as select_query
 from engine.survey import version

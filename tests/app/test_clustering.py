@@ -11,7 +11,7 @@ from app.selecting import Selecting
 from app.state import State
 from app.store import Store
 from engine import files
-from engine.maps import clusters
+from engine.maps.clustering import clusters
 
 GROUP = np.arange(600) % 25
 

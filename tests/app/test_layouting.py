@@ -17,8 +17,8 @@ from engine import files
 from engine.cli import _arguments
 from engine.errors import UserError
 from engine.maps import layout as layouts
-from engine.maps import previews
-from engine.maps.previews import Preview
+from engine.maps.layouts import previews
+from engine.maps.layouts.previews import Preview
 
 
 def until(condition, patience=60.0):

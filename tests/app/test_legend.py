@@ -7,7 +7,7 @@ from app.colouring import SCALES, Colouring
 from app.columns import Values
 from app.legend import legend
 from app.raster import Points, View
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 
 VIEW = View(-1, -1, 1, 1, 40, 40)
 

@@ -13,8 +13,8 @@ from app.state import State
 from app.store import Store
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
+from engine.maps.drawing.tiles import TileIndex
 from engine.maps.exemplars import Exemplars
-from engine.maps.tiles import TileIndex
 from engine.maps.typical import Likeness
 
 SIZE = (700, 500)

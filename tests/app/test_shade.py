@@ -8,7 +8,7 @@ from app.colouring import Colouring, with_selection
 from app.columns import Values
 from app.raster import Points, View
 from app.theme import CATEGORY, DARK, LIGHT, density_scale, theme, value_scale
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 
 
 def grey_ramp() -> np.ndarray:

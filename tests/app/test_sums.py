@@ -8,9 +8,9 @@ from app.colouring import Colouring, member_radius
 from app.columns import Values
 from app.raster import Points, View
 from app.sums import Brought, Sums
-from engine.maps import pyramid
-from engine.maps.pyramid import Pyramid
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing import pyramid
+from engine.maps.drawing.pyramid import Pyramid
+from engine.maps.drawing.tiles import TileIndex
 
 COLOURS = np.array([[250, 10, 0], [0, 200, 30], [10, 20, 220], [70, 70, 70]], np.uint8)
 VIEW = View(-2.2, -1.9, 2.3, 2.1, 61, 53)

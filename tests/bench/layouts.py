@@ -133,7 +133,7 @@ def umap_cold(full: bool) -> list[Figure]:
 def estimated(full: bool) -> list[Figure]:
     """What was said before, beside what it took: the ratio is 1 where they are the same."""
     from engine import Survey
-    from engine.maps.estimates import estimate_survey
+    from engine.maps.layouts.estimates import estimate_survey
 
     figures = []
     sizes = (5_000, 20_000, 100_000) if full else (5_000, 20_000)

@@ -31,7 +31,7 @@ def lasso(full: bool) -> list[Figure]:
     """Which points a lasso holds."""
     import shapely
 
-    from engine.maps.tiles import TileIndex
+    from engine.maps.drawing.tiles import TileIndex
     from engine.search.region import inside
 
     n = 10_000_000
@@ -75,8 +75,8 @@ def _counts(n: int) -> list[Figure]:
 
     from app.raster import Points, View
     from app.sums import Sums
-    from engine.maps import aggregate, pyramid
-    from engine.maps.tiles import TileIndex
+    from engine.maps.drawing import aggregate, pyramid
+    from engine.maps.drawing.tiles import TileIndex
 
     xy = points_of(n)
     frame = pd.DataFrame({"x": xy[:, 0], "y": xy[:, 1]})
@@ -123,8 +123,8 @@ def map_kinds(full: bool) -> list[Figure]:
     from app.colouring import Colouring
     from app.columns import Values
     from app.raster import Points, View
-    from engine.maps.pyramid import Pyramid
-    from engine.maps.tiles import TileIndex
+    from engine.maps.drawing.pyramid import Pyramid
+    from engine.maps.drawing.tiles import TileIndex
 
     n = 10_000_000
     rng, xy = np.random.default_rng(4), points_of(n)
@@ -211,8 +211,8 @@ def measured(folder: Path) -> dict:
     from app.layouts import Placed
     from app.raster import Points
     from app.scene import Scene
-    from engine.maps import pyramid
-    from engine.maps.tiles import TileIndex
+    from engine.maps.drawing import pyramid
+    from engine.maps.drawing.tiles import TileIndex
     from engine.search.region import inside
 
     warm_all()

@@ -9,7 +9,7 @@ import pytest
 from visit import Visit, free_port, serve
 
 from engine import Survey, files
-from engine.maps import clusters
+from engine.maps.clustering import clusters
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from visit import Visit, free_port, serve
 
-from engine.maps.previews import look
+from engine.maps.layouts.previews import look
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.maps import aggregate
-from engine.maps.points import Points, View
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing import aggregate
+from engine.maps.drawing.points import Points, View
+from engine.maps.drawing.tiles import TileIndex
 
 KINDS = 7
 

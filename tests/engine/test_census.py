@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.maps import bits, census
-from engine.maps.points import Points
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing import bits, census
+from engine.maps.drawing.points import Points
+from engine.maps.drawing.tiles import TileIndex
 
 KINDS = 4
 

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from engine import Survey, UserError, files
 from engine.cli import main
 from engine.doctor import diagnose
-from engine.maps import clusters
+from engine.maps.clustering import clusters
 from engine.search.query import select
 
 #: Four groups on a layout and in a representation, 150, 120, 90 and 60 objects, and 30 scattered ones.

@@ -10,9 +10,9 @@ import pytest
 from engine import Survey
 from engine.cli import main
 from engine.errors import UserError
-from engine.maps import estimates
-from engine.maps.estimates import FIT_ALL, SAMPLE, estimate, estimate_survey
 from engine.maps.layout import METHODS
+from engine.maps.layouts import estimates
+from engine.maps.layouts.estimates import FIT_ALL, SAMPLE, estimate, estimate_survey
 
 SIZES = [10, 1000, 5000, 9000, 11_000, 100_000, 190_000, 500_000]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.maps.appearance import WORDS, measures
-from engine.maps.naming import departures, find_names, in_figures, sample
+from engine.maps.clustering.appearance import WORDS, measures
+from engine.maps.clustering.naming import departures, find_names, in_figures, sample
 
 N = 1200
 
@@ -154,7 +154,7 @@ def test_no_picture_and_no_light_say_nothing():
 
 
 def test_thumbnails_speak_where_the_catalogue_does_not(small_survey):
-    from engine.maps.appearance import appearances
+    from engine.maps.clustering.appearance import appearances
 
     light = np.array([measures(j)[0] for j in small_survey.thumbnails.read(range(len(small_survey)))])
     codes = (light > np.nanmedian(light)).astype(np.int32)

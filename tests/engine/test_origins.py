@@ -133,7 +133,7 @@ def test_a_cluster_is_found_again(make_survey):
     rng = np.random.default_rng(0)
     vectors = np.concatenate([rng.normal(0, 1, (40, 4)), rng.normal(30, 1, (40, 4))])
     survey = make_survey(80, vectors=vectors)
-    from engine.maps.clusters import clusters
+    from engine.maps.clustering.clusters import clusters
 
     found = clusters(survey, "kmeans", representation="given", k=2)
     how = {"kind": "cluster", "clusters": survey.clusters[0], "cluster": 1, "name": "mine"}
@@ -144,7 +144,7 @@ def test_a_cluster_is_found_again(make_survey):
 
 
 def test_a_box_holds_its_border_and_a_lasso_does_not():
-    from engine.maps.tiles import TileIndex
+    from engine.maps.drawing.tiles import TileIndex
 
     points = TileIndex.build(np.array([[0, 0], [1, 1], [0.5, 0.5]], np.float32))
     assert inside(points, {"kind": "box", "polygon": SQUARE}).tolist() == [0, 1, 2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.maps.peaks import densest, peaks
+from engine.maps.clustering.peaks import densest, peaks
 
 
 def ring(n, seed=0):

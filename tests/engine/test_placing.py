@@ -10,8 +10,8 @@ from engine.maps import scan
 from engine.maps.layout import read_meta
 from engine.maps.layouts import placing
 from engine.maps.layouts.descent import curve
+from engine.maps.layouts.newcomers import place as place_new
 from engine.maps.layouts.placing import place
-from engine.maps.newcomers import place as place_new
 
 
 def groups(n, seed=0, d=8):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from engine import files
-from engine.maps import previews
-from engine.maps.previews import Preview, clear, look
+from engine.maps.layouts import previews
+from engine.maps.layouts.previews import Preview, clear, look
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from engine.maps import aggregate, pyramid
-from engine.maps.points import Points, View
-from engine.maps.pyramid import Pyramid
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing import aggregate, pyramid
+from engine.maps.drawing.points import Points, View
+from engine.maps.drawing.pyramid import Pyramid
+from engine.maps.drawing.tiles import TileIndex
 
 SIDE = 256
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 from engine.search.region import _exact_orientation, _orientation, box, inside
 
 

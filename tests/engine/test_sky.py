@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from engine.maps.sky import HORIZON, Sky, graticule
+from engine.maps.layouts.sky import HORIZON, Sky, graticule
 
 
 def astropys(sky, ra, dec):

@@ -7,10 +7,10 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import HDBSCAN
 from sklearn.metrics import adjusted_rand_score
 
-from engine.maps.clusters import plane_clusters
-from engine.maps.hierarchy import by_size, flat_clusters
+from engine.maps.clustering.clusters import plane_clusters
+from engine.maps.clustering.hierarchy import by_size, flat_clusters
+from engine.maps.clustering.spanning import Boxes, Tree, graph_tree, nearest, plane_tree
 from engine.maps.neighbours import exact
-from engine.maps.spanning import Boxes, Tree, graph_tree, nearest, plane_tree
 
 
 def blobs(n, *, k=8, noise=0.1, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.maps.tiles import TileIndex
+from engine.maps.drawing.tiles import TileIndex
 
 
 def scan(xy, x0, x1, y0, y1):

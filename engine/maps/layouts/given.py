@@ -58,7 +58,7 @@ def number_column(survey: Survey, name: str) -> np.ndarray:
 
 def sky(task: Task) -> tuple[np.ndarray, dict]:
     """The objects where they are on the sky, in degrees, right ascension to the left."""
-    from engine.maps.sky import Sky
+    from engine.maps.layouts.sky import Sky
 
     ra, dec = (number_column(task.survey, name) for name in ("ra", "dec"))
     shown = Sky.of(ra, dec, projection=task.settings.projection, centre=task.settings.centre)

@@ -47,7 +47,7 @@ class Settings:
         t-SNE: effective number of neighbours.
     sample : int or None
         Objects to fit on, the rest placed among them; 0: all; None: all up to a size
-        (`engine.maps.estimates.sample_for`).
+        (`engine.maps.layouts.estimates.sample_for`).
     columns : (str, str) or None
         ``columns``: names of x and y.
     log : tuple of 'x', 'y'

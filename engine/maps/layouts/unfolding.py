@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.maps.components import balanced_coordinates
-from engine.maps.estimates import sample_for
+from engine.maps.layouts.estimates import sample_for
 from engine.maps.layouts.task import Task, frame, framed, jittered, principal
 
 #: Fewer placed objects than this have no structure to unfold: they get their principal coordinates.

@@ -9,7 +9,7 @@ A pixel is the cells nearest to it. Where it is 2.3 cells wide, some take two co
 the pixel's area over that of its cells, and rounded, so that no pattern shows and a lone object stays one. (Interpolating
 between the cells' borders took three times as long, no quicker than the points themselves, and blurred lone objects.) A
 view whose pixels lie on the borders of cells is drawn exactly as it would be point by point; in any other, positions are
-good to half a cell, a quarter of a pixel at most, since finer views are left to `engine.maps.aggregate`. The grid spans
+good to half a cell, a quarter of a pixel at most, since finer views are left to `engine.maps.drawing.aggregate`. The grid spans
 the bulk of the layout; the few points beyond it are drawn one by one.
 
 Cost: building 6 ns a point and 2 ns a cell, there are about as many cells as points (4096² for 10⁷: 64 MiB of counts);
@@ -26,8 +26,8 @@ import numpy as np
 from numba import njit
 
 from engine import files
-from engine.maps.points import View
-from engine.maps.tiles import TileIndex, frozen
+from engine.maps.drawing.points import View
+from engine.maps.drawing.tiles import TileIndex, frozen
 
 #: Points below which drawing them one by one is as quick: there is no pyramid of fewer.
 FEWEST = 2_000_000

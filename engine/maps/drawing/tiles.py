@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from engine import files
-from engine.maps import bits
+from engine.maps.drawing import bits
 
 #: Tiles a side, and the number of points up to which that many are enough: a tile then holds some hundred points.
 SIDES = ((256, 2**24), (512, 2**26), (1024, None))

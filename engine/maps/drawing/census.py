@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.maps.points import Points
+from engine.maps.drawing.points import Points
 
 #: Points between two places whose counts are kept.
 STEP = 1024

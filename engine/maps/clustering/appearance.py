@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from engine.maps.naming import Found
+    from engine.maps.clustering.naming import Found
     from engine.survey import Survey
 
 #: Thumbnails looked at: of a cluster, and of everything.
@@ -44,7 +44,7 @@ def appearances(survey: Survey, codes: np.ndarray, count: int, *, seed: int = 0)
     count : int
         Clusters to speak of.
     """
-    from engine.maps.naming import Found, departures
+    from engine.maps.clustering.naming import Found, departures
 
     if not survey.thumbnails.complete:
         return [None] * count
@@ -82,7 +82,7 @@ def measures(jpeg: bytes) -> np.ndarray:
 
 def _sampled(codes: np.ndarray, count: int, seed: int):
     """An even few of everything, and a few of each cluster."""
-    from engine.maps.naming import Sampled
+    from engine.maps.clustering.naming import Sampled
 
     random = np.random.default_rng(seed)
     n = len(codes)

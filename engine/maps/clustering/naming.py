@@ -94,7 +94,7 @@ def find_names(survey: Survey, codes: np.ndarray) -> list[Found]:
     list of Found
         One a cluster, no two alike.
     """
-    from engine.maps.appearance import appearances
+    from engine.maps.clustering.appearance import appearances
 
     count = int(codes.max()) + 1 if len(codes) else 0
     sampled = sample(codes, min(count, NAMED))

@@ -16,7 +16,7 @@ import sys
 import numpy as np
 from numba import njit
 
-from engine.maps.points import Points, View
+from engine.maps.drawing.points import Points, View
 
 #: Points that go through together: their pixel numbers and columns stay in the first cache.
 BLOCK = 1024

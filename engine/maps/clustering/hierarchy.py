@@ -13,7 +13,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from engine.maps.spanning import Tree
+from engine.maps.clustering.spanning import Tree
 
 #: How clusters are chosen: the most stable set, or those that nothing divides any further.
 CHOICES = ("stable", "finest")

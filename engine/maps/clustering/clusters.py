@@ -10,7 +10,7 @@ object follows the nearest one of the sample. On a representation it is exact fo
 (`engine.maps.neighbours`), which is not the same as exact in all its dimensions. ``kmeans`` divides everything into k
 parts, whatever there is to divide. How a clustering was made its meta says in words.
 
-A cluster's name is found in what is known of its objects (`engine.maps.naming`) until a person gives it one; that stays
+A cluster's name is found in what is known of its objects (`engine.maps.clustering.naming`) until a person gives it one; that stays
 when the clustering is made again, if a new cluster shares most objects with the one that was named.
 
 Cost: HDBSCAN of 10⁶ objects on a layout 8 s, k-means of 10⁶ × 40 about 20 s, on two cores.
@@ -203,7 +203,7 @@ def clusters(
     UserError
         If the method, the layout or the representation is not known, or a setting makes no sense.
     """
-    from engine.maps.naming import find_names
+    from engine.maps.clustering.naming import find_names
 
     if method not in METHODS:
         raise UserError(f"there is no clustering method {method!r}", f"choose one of: {', '.join(METHODS)}")
@@ -250,7 +250,7 @@ def _check(min_size: int | None, min_samples: int, choice: str, k: int | None) -
         raise UserError(f"{k} clusters divide nothing", "give at least 2")
 
 
-#: How HDBSCAN chooses its clusters (`engine.maps.hierarchy.CHOICES`, which brings numba along).
+#: How HDBSCAN chooses its clusters (`engine.maps.clustering.hierarchy.CHOICES`, which brings numba along).
 CHOICES = ("stable", "finest")
 
 
@@ -330,8 +330,8 @@ def plane_clusters(
     (n,) int32
         −1 where a point is in none.
     """
-    from engine.maps.hierarchy import by_size, flat_clusters
-    from engine.maps.spanning import Boxes, nearest, plane_tree
+    from engine.maps.clustering.hierarchy import by_size, flat_clusters
+    from engine.maps.clustering.spanning import Boxes, nearest, plane_tree
 
     n = len(xy)
     sample = sample or (n if n <= EXACT else SAMPLE)
@@ -347,9 +347,9 @@ def plane_clusters(
 
 def _on_neighbours(task: Task) -> tuple[np.ndarray, np.ndarray, str]:
     """The same, read off the graph of nearest neighbours in a representation."""
-    from engine.maps.hierarchy import flat_clusters
+    from engine.maps.clustering.hierarchy import flat_clusters
+    from engine.maps.clustering.spanning import graph_tree
     from engine.maps.neighbours import neighbours
-    from engine.maps.spanning import graph_tree
 
     k = max(NEIGHBOURS, task.min_samples - 1)
     near = neighbours(task.survey, task.representation, k=k, device=task.device, progress=task.progress)
@@ -368,7 +368,7 @@ def _on_neighbours(task: Task) -> tuple[np.ndarray, np.ndarray, str]:
 
 def _kmeans(task: Task) -> tuple[np.ndarray, dict]:
     """k parts around k means."""
-    from engine.maps.hierarchy import by_size
+    from engine.maps.clustering.hierarchy import by_size
 
     points, rows, where = _coordinates(task)
     k = task.k or max(2, min(PARTS, len(rows) // 50))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from engine.maps import bits
-from engine.maps.tiles import TileIndex, frozen, joined, ranges_of_tiles
+from engine.maps.drawing import bits
+from engine.maps.drawing.tiles import TileIndex, frozen, joined, ranges_of_tiles
 
 if TYPE_CHECKING:
-    from engine.maps.pyramid import Pyramid
+    from engine.maps.drawing.pyramid import Pyramid
 
 
 @dataclass(frozen=True)
