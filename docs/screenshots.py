@@ -37,6 +37,7 @@ def main() -> None:
         metavar=("X", "Y", "R"),
         help="centre and radius, as shares of the map",
     )
+    parser.add_argument("--zoom", type=int, default=9, help="notches of the wheel for the picture of the map from near")
     parser.add_argument("--labels", default="yynyu", help="keys pressed in the gallery")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -126,6 +127,19 @@ def visit(browser, address: str, size: str, args) -> None:
     page.mouse.move(box["x"] + 10, box["y"] + box["height"] - 10)
     page.wait_for_timeout(500)
     page.screenshot(path=args.out / f"{name}-lasso.png")
+    page.mouse.move(x, y)
+    for _ in range(args.zoom):
+        page.mouse.wheel(0, -120)
+        page.wait_for_timeout(250)
+    page.mouse.move(box["x"] + 10, box["y"] + box["height"] - 10)
+    page.wait_for_timeout(2500)
+    page.screenshot(path=args.out / f"{name}-zoom.png")
+    page.keyboard.press("f")
+    page.keyboard.press("2")
+    page.wait_for_timeout(4000)
+    page.screenshot(path=args.out / f"{name}-two.png")
+    page.keyboard.press("2")
+    page.wait_for_timeout(1000)
     page.keyboard.press("Enter")
     page.wait_for_timeout(2000)
     page.screenshot(path=args.out / f"{name}-inspector.png")

@@ -75,15 +75,15 @@ def view_of(visit) -> tuple[float, ...]:
 
 
 def still(visit) -> dict[int, tuple[float, float, float]]:
-    """The boxes once they have been the same for a while."""
-    last: dict = {}
+    """The boxes once they, and the view that the address says, have been the same for a while."""
+    last: tuple = ()
 
     def same():
         nonlocal last
-        now = boxes(visit)
+        now = boxes(visit), view_of(visit)
         before, last = last, now
-        visit.page.wait_for_timeout(200)
-        return now if now and now == before else None
+        visit.page.wait_for_timeout(400)
+        return now[0] if now[0] and now == before else None
 
     return visit.until(same, "thumbnails that stand still")
 

@@ -54,11 +54,11 @@ def run_line(visit, name):
 
 
 def field(visit, name):
-    return visit.page.locator(f"dialog [data-field='{name}']")
+    return visit.page.locator(f"dialog[open] [data-field='{name}']")
 
 
 def command(visit):
-    return visit.page.locator("dialog .command").inner_text()
+    return visit.page.locator("dialog[open] .command").inner_text()
 
 
 def test_a_training_from_its_form_to_its_curve(visit, survey):
@@ -70,7 +70,10 @@ def test_a_training_from_its_form_to_its_curve(visit, survey):
 
     # a form that would not start says why, and then what will be run
     field(visit, "name").fill("old")
-    visit.until(lambda: "already" in page.locator(".problem").inner_text(), "the name to be refused")
+    visit.until(
+        lambda: "already" in " ".join(page.locator("dialog[open] .problem:visible").all_inner_texts()),
+        "the name to be refused",
+    )
     assert page.get_by_role("button", name="Start training").is_disabled()
     field(visit, "name").fill("live")
     field(visit, "unit").select_option("steps")
