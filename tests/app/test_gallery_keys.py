@@ -227,7 +227,7 @@ def test_clicks_open_the_inspector_and_label(session):
     inspector = session.page.locator(".inspector")
     session.until(lambda: inspector.locator("h2").inner_text() == "g0002")
     bands = inspector.locator(".strip-of-views [data-view^='band:']")
-    session.until(lambda: bands.count() == 3 and inspector.locator(".near .tile").count() == 12)
+    session.until(lambda: bands.count() == 3 and inspector.locator(".near .tile").count() == 12, patience=40)  # cold
     assert inspector.locator(".stage .main").evaluate("e => Math.min(e.clientWidth, e.clientHeight)") >= 240
     inspector.locator(".verdict.unsure").click()
     session.until(lambda: session.codes()[2] == 3 and session.label(2) == "unsure")
