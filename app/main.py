@@ -12,21 +12,21 @@ from panel.util import edit_readonly
 from panel_material_ui.template.base import Meta
 from param.parameterized import discard_events
 
-from app.beside import Beside
 from app.chrome import Chrome
-from app.following import Following
-from app.gallery import GalleryView
-from app.inspector import InspectorView
-from app.kept import Kept
-from app.lasting import Lasting
-from app.map import MapView
-from app.selecting import Selecting
+from app.gallery.view import GalleryView
+from app.inspector.view import InspectorView
+from app.layouts.following import Following
+from app.map.beside import Beside
+from app.map.view import MapView
+from app.pictures.stretching import StretchView
+from app.selections.kept import Kept
+from app.selections.lasting import Lasting
+from app.selections.selecting import Selecting
 from app.sidebar import JobList, Rail
 from app.state import RESTORED, RESTORED_BESIDE, State
 from app.store import Store
-from app.stretching import StretchView
 from app.theme import page_style, palette
-from app.training import TrainingView
+from app.training.view import TrainingView
 from engine.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from app import demo
-from app.places import Places
+from app.surveys import demo
+from app.surveys.places import Places
 from engine.data.references import kind_of, walk
 from engine.errors import UserError
 
@@ -111,8 +111,8 @@ def page(shown: Served):
 
 def stop() -> None:
     """End every job of this process."""
-    from app import making
     from app.store import stores
+    from app.surveys import making
 
     making.stop()
     for store in stores():
@@ -120,7 +120,7 @@ def stop() -> None:
 
 
 def _opening(places: Places, start: Path | None):
-    from app.opening import OpeningView
+    from app.surveys.opening import OpeningView
 
     return OpeningView(places, start).page
 
@@ -230,7 +230,7 @@ def prepare() -> None:
     _send_at_once()
     import holoviews as hv
 
-    from app.colouring import warm
+    from app.map.colouring import warm
 
     hv.extension("bokeh")
 

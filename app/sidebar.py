@@ -10,14 +10,14 @@ import param
 from panel.custom import JSComponent
 
 from app.background import Background
-from app.chips import Chips
-from app.clustering import ClusterView
-from app.exporting import ExportDialog
+from app.clusters.clustering import ClusterView
 from app.frames import styles
 from app.jobs import Job
-from app.kept import Kept
-from app.layouting import LayoutDialog
-from app.printing import PictureDialog
+from app.layouts.layouting import LayoutDialog
+from app.selections.chips import Chips
+from app.selections.kept import Kept
+from app.share.exporting import ExportDialog
+from app.share.printing import PictureDialog
 from app.state import State
 from app.store import Store
 from app.wording import in_words

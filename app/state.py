@@ -68,12 +68,14 @@ class Shown(param.Parameterized):
     """What one map shows."""
 
     layout = param.String("", doc="Name of the layout on the map; empty: the survey has none yet.")
-    growing = param.Parameter(None, doc="A layout that is still being made, shown in its place (`app.growing.Grown`).")
+    growing = param.Parameter(
+        None, doc="A layout that is still being made, shown in its place (`app.layouts.growing.Grown`)."
+    )
     colour = param.String("density", doc="'density', 'label', 'mean', 'sd', 'acquisition', a column or a stored score.")
     scale: param.Selector = param.Selector(
         default="",
         objects=["", "equalised", "log", "linear", "mixed", "top"],
-        doc="How numbers become colours, see `app.colouring.Colouring`; empty: as suits what is shown.",
+        doc="How numbers become colours, see `app.map.colouring.Colouring`; empty: as suits what is shown.",
     )
     statistic: param.Selector = param.Selector(
         default="mean", objects=["mean", "max", "min"], doc="What a pixel shows of the numbers of its objects."

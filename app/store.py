@@ -17,16 +17,16 @@ import pyarrow as pa
 
 from app.background import Latest
 from app.changes import Changes
-from app.clusterings import Clusterings
-from app.codes import LABEL_NAMES, LabelCodes
+from app.clusters.clusterings import Clusterings
 from app.columns import Columns, Values
-from app.growing import Growing
+from app.hunt.codes import LABEL_NAMES, LabelCodes
+from app.hunt.ranking import RANKED, Ranking, Rankings
 from app.jobs import Job, Jobs
-from app.layouts import Layouts, Placed
-from app.preserved import Preserved
-from app.ranking import RANKED, Ranking, Rankings
-from app.runs import Runs
-from app.thumbs import Thumbs
+from app.layouts.growing import Growing
+from app.layouts.stored import Layouts, Placed
+from app.map.preserved import Preserved
+from app.pictures.thumbs import Thumbs
+from app.training.runs import Runs
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
 from engine.maps.clustering.clusters import PREFIX
@@ -274,7 +274,7 @@ class Store:
         self.rankings.rerank(target)
 
     def label_codes(self, target: str) -> np.ndarray:
-        """Current label of every object, (N,) int8, read-only; see `app.codes.LabelCodes.of`."""
+        """Current label of every object, (N,) int8, read-only; see `app.hunt.codes.LabelCodes.of`."""
         return self.codes.of(target)
 
     def labelled(self, target: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from bokeh.palettes import Plasma256, Viridis256
 
-from app.scales import ramp, rgb
+from app.map.scales import ramp, rgb
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from app.ranking import Ranking, Rankings
+from app.hunt.ranking import Ranking, Rankings
 from app.store import Store
 from engine import files
 from engine.data.cutouts import read_batch

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from app.background import Background
-from app.clustering import KINDS, Acts, ClusterView, colours, items, turn_names
+from app.clusters.clustering import KINDS, Acts, ClusterView, colours, items, turn_names
+from app.clusters.names import Names, places_in, rows_in_view
 from app.frames import unpack
-from app.names import Names, places_in, rows_in_view
-from app.selecting import Selecting
+from app.selections.selecting import Selecting
 from app.state import State
 from app.store import Store
 from engine import files

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from shapely import Polygon, contains_xy
 
-from app.editing import Editing
-from app.selecting import Selecting
+from app.selections.editing import Editing
+from app.selections.selecting import Selecting
 from app.state import State
 from app.store import Store
 from engine.search import origins

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from galaxies import COUNT, UNREADABLE, fresh_store, make_survey
 
-from app import tabs
 from app.frames import unpack
-from app.gallery import GalleryView
-from app.listing import PAGE, Listing
+from app.gallery import tabs
+from app.gallery.listing import PAGE, Listing
+from app.gallery.view import GalleryView
 from app.state import State
 from engine.data.pictures.stretch import Stretch
 
@@ -92,7 +92,7 @@ def test_a_browser_that_lost_its_pictures_gets_them_again(session):
 
 
 def test_what_the_browser_may_forget_is_never_shown(session, monkeypatch):
-    monkeypatch.setattr("app.gallery.KEPT", 2 * PAGE)
+    monkeypatch.setattr("app.gallery.view.KEPT", 2 * PAGE)
     kept = set()
 
     def take(message):

@@ -7,8 +7,8 @@ import panel as pn
 import pytest
 from galaxies import COUNT, fresh_store, make_survey
 
-from app.gallery import GalleryView
-from app.inspector import InspectorView
+from app.gallery.view import GalleryView
+from app.inspector.view import InspectorView
 from app.state import State
 from engine.data.pictures.stretch import Stretch
 

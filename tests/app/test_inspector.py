@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.frames import unpack
-from app.inspector import InspectorView, catalogue_row, local_time, position, shown
+from app.inspector.view import InspectorView, catalogue_row, local_time, position, shown
 from app.state import State
 from engine.data.pictures.settings import Stretch
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from app.chips import Chips
 from app.frames import unpack
-from app.kept import COLOURS, Kept
-from app.lasting import OWN, REMEMBERED, Lasting, own_name
-from app.outlines import DOTS, Outlines
-from app.selecting import Selecting
-from app.selection_bar import SelectionBar, selected_words, share_words
+from app.selections.chips import Chips
+from app.selections.kept import COLOURS, Kept
+from app.selections.lasting import OWN, REMEMBERED, Lasting, own_name
+from app.selections.outlines import DOTS, Outlines
+from app.selections.selecting import Selecting
+from app.selections.selection_bar import SelectionBar, selected_words, share_words
 from app.state import State
 from app.store import Store
 from engine.search import origins, selections
@@ -289,7 +289,7 @@ def test_a_selection_that_is_gone_or_damaged_is_said_and_forgotten(kept, own_sur
 
 
 def test_pages_long_gone_leave_nothing_behind(kept, own_survey):
-    from app.lasting import tidy
+    from app.selections.lasting import tidy
 
     for k in range(REMEMBERED + 5):
         selections.save(own_survey, selections.Selection.of(f"{OWN}me {k}", [k % 600], how={}))

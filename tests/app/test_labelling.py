@@ -5,7 +5,7 @@ import pytest
 from galaxies import COUNT, fresh_store, make_survey
 
 from app.background import Background
-from app.labelling import MOST, Labelling
+from app.hunt.labelling import MOST, Labelling
 from app.state import State
 
 

@@ -5,12 +5,12 @@ import time
 import numpy as np
 import pytest
 
-from app.following import Following
 from app.frames import unpack
-from app.graticule import GraticuleLayer
-from app.growing import UNFINISHED
-from app.layouting import FIELDS, METHODS, LayoutDialog, as_options, read_fields
-from app.map import MapView
+from app.layouts.following import Following
+from app.layouts.growing import UNFINISHED
+from app.layouts.layouting import FIELDS, METHODS, LayoutDialog, as_options, read_fields
+from app.map.graticule import GraticuleLayer
+from app.map.view import MapView
 from app.state import State
 from app.store import Store
 from engine import files
@@ -133,7 +133,8 @@ def test_started_it_grows_on_the_map_and_is_shown_at_the_end(said, store, monkey
     assert said.said[-1][0] == "started"
     until(lambda: state.growing is not None)
     assert state.growing.placed.name.endswith(UNFINISHED) and state.growing.words == "PCA"
-    assert "preview" in view.footnote.said["words"] and view.footnote.said["act"] == "cancel"
+    until(lambda: "preview" in view.footnote.said.get("words", ""))
+    assert view.footnote.said["act"] == "cancel"
     until(lambda: state.layout == "mine")
     assert state.growing is None and not said.awaits and view.footnote.said == {}
     assert layouts.read_meta(store.survey, "mine")["neighbours"] == 12

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from app.colouring import SCALES, Colouring
 from app.columns import Values
-from app.legend import legend
-from app.raster import Points, View
+from app.map.colouring import SCALES, Colouring
+from app.map.legend import legend
+from app.map.raster import Points, View
 from engine.maps.drawing.tiles import TileIndex
 
 VIEW = View(-1, -1, 1, 1, 40, 40)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.listing import AHEAD, PAGE, Listing, leading, shuffled
+from app.gallery.listing import AHEAD, PAGE, Listing, leading, shuffled
 
 
 @settings(deadline=None, max_examples=200)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.frames import unpack
-from app.map import MapView
+from app.map.view import MapView
 from app.state import State
 from app.store import Store
 

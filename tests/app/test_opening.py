@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import making
-from app.making import Making
-from app.opening import ingest_arguments, told
-from app.places import Places
-from app.preview import Preview
+from app.surveys import making
+from app.surveys.making import Making
+from app.surveys.opening import ingest_arguments, told
+from app.surveys.places import Places
+from app.surveys.preview import Preview
 from engine.cli import _parser
 from engine.errors import UserError
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from app.places import DEPTH, Entry, Places
+from app.surveys.places import DEPTH, Entry, Places
 from engine.errors import UserError
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from app import portraits as made
 from app.frames import unpack
-from app.map import MapView
-from app.portraits import CELL, LARGEST, MOST, SHARE, SPACE, Gathered, crowded, gather
+from app.map import portraits as made
+from app.map.portraits import CELL, LARGEST, MOST, SHARE, SPACE, Gathered, crowded, gather
+from app.map.view import MapView
 from app.state import State
 from app.store import Store
 from engine.data.pictures.stretch import Stretch

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from app.jobs import Job
-from app.printing import PictureDialog
+from app.share.printing import PictureDialog
 from app.state import State
 from app.store import Store
 from engine.cli import main

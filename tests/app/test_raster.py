@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.raster import View, disc, disc_radius, spread
+from app.map.raster import View, disc, disc_radius, spread
 
 
 @given(radius=st.floats(0.5, 6), seed=st.integers(0, 99))

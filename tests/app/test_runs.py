@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.runs import SLAB, Lines, Run, Runs, thinned
+from app.training.runs import SLAB, Lines, Run, Runs, thinned
 
 
 class Kept:

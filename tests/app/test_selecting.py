@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from app.selecting import AT_ONCE, REMEMBERED, Selecting, Step
+from app.selections.selecting import AT_ONCE, REMEMBERED, Selecting, Step
 from app.state import State
 from app.store import Store
 from engine.errors import UserError
@@ -162,7 +162,7 @@ def test_growing_and_shrinking_go_by_the_neighbours_in_use(selecting):
 
 def test_neighbours_that_are_not_known_are_a_job_and_the_step_follows(selecting, monkeypatch):
     started = []
-    monkeypatch.setattr("app.selecting.AT_ONCE", 0)
+    monkeypatch.setattr("app.selections.selecting.AT_ONCE", 0)
     monkeypatch.setattr(selecting.store.jobs, "start", lambda *words: started.append(words))
     choose(selecting, range(5))
     selecting.grow(3)
@@ -178,7 +178,7 @@ def test_neighbours_that_are_not_known_are_a_job_and_the_step_follows(selecting,
 
 
 def test_another_selection_meanwhile_is_left_as_it_is(selecting, monkeypatch):
-    monkeypatch.setattr("app.selecting.AT_ONCE", 0)
+    monkeypatch.setattr("app.selections.selecting.AT_ONCE", 0)
     monkeypatch.setattr(selecting.store.jobs, "start", lambda *words: None)
     choose(selecting, range(5))
     selecting.grow(3)

@@ -9,7 +9,8 @@ from threading import Thread
 
 import pytest
 
-from app import demo, serve
+from app import serve
+from app.surveys import demo
 from engine.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

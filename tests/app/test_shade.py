@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from app import scales, shade
-from app.colouring import Colouring, with_selection
 from app.columns import Values
-from app.raster import Points, View
+from app.map import scales, shade
+from app.map.colouring import Colouring, with_selection
+from app.map.raster import Points, View
 from app.theme import CATEGORY, DARK, LIGHT, density_scale, theme, value_scale
 from engine.maps.drawing.tiles import TileIndex
 

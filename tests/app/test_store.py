@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app.codes import LABEL_NAMES
 from app.columns import CATEGORIES
+from app.hunt.codes import LABEL_NAMES
 from app.store import Store, get_store
 from engine import files
 from engine.errors import UserError

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from galaxies import UNREADABLE, fresh_store, make_survey
 
-from app.plates import Plates
+from app.pictures.plates import Plates
+from app.pictures.stretching import PRESETS, SLIDERS, StretchView, set_stretch
+from app.pictures.thumbs import Thumbs
 from app.state import State
-from app.stretching import PRESETS, SLIDERS, StretchView, set_stretch
-from app.thumbs import Thumbs
 from app.wording import stretch_in_words
 from engine.data.pictures.stretch import DEFAULT, Calibration, Stretch
 from engine.data.pictures.thumbnails import draw
@@ -133,7 +133,7 @@ def test_plates_forget_what_was_used_longest_ago(survey, monkeypatch):
     plates = Plates(survey)
     plates.draw([0], DEFAULT)
     one = plates._bytes
-    monkeypatch.setattr("app.plates.BYTES", 10 * one)
+    monkeypatch.setattr("app.pictures.plates.BYTES", 10 * one)
     plates.draw(range(40, 70), DEFAULT)
     assert plates._bytes == sum(p.pixels.nbytes for p in plates._plates.values()) <= 10 * one
     assert 0 not in plates._plates and 69 in plates._plates

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from app import sums as module
-from app.colouring import Colouring, member_radius
 from app.columns import Values
-from app.raster import Points, View
-from app.sums import Brought, Sums
+from app.map import sums as module
+from app.map.colouring import Colouring, member_radius
+from app.map.raster import Points, View
+from app.map.sums import Brought, Sums
 from engine.maps.drawing import pyramid
 from engine.maps.drawing.pyramid import Pyramid
 from engine.maps.drawing.tiles import TileIndex

@@ -10,14 +10,14 @@ import pytest
 from galaxies import COUNT, UNREADABLE, make_survey
 from test_runs import make_run
 
-from app import commands
-from app.comparing import Comparison
 from app.frames import unpack
 from app.jobs import Job
-from app.runs import Run
 from app.state import State
 from app.store import Store
-from app.training import TrainingView, listed, offered, shown, status, typed
+from app.training import commands
+from app.training.comparing import Comparison
+from app.training.runs import Run
+from app.training.view import TrainingView, listed, offered, shown, status, typed
 from engine import UserError, files
 from engine.cli import _arguments
 

@@ -9,10 +9,10 @@ from astropy.io import fits
 from galaxies import BANDLESS, HOLE, SIDE, UNREADABLE, make_survey
 from PIL import Image
 
-from app import subject as subjects
-from app import views
-from app.subject import Subject
-from app.views import Painter, View, blinked, card, louder, smoother
+from app.inspector import subject as subjects
+from app.inspector import views
+from app.inspector.subject import Subject
+from app.inspector.views import Painter, View, blinked, card, louder, smoother
 from engine.data.fits.files import look
 from engine.data.pictures.settings import CURVES, DEFAULT, LIMITS, Stretch
 from engine.data.pictures.stretch import Calibration, to_rgb

@@ -73,8 +73,8 @@ def _counts(n: int) -> list[Figure]:
     import datashader as ds
     import pandas as pd
 
-    from app.raster import Points, View
-    from app.sums import Sums
+    from app.map.raster import Points, View
+    from app.map.sums import Sums
     from engine.maps.drawing import aggregate, pyramid
     from engine.maps.drawing.tiles import TileIndex
 
@@ -120,9 +120,9 @@ def map_kinds(full: bool) -> list[Figure]:
     import datashader.transfer_functions as tf
     import pandas as pd
 
-    from app.colouring import Colouring
     from app.columns import Values
-    from app.raster import Points, View
+    from app.map.colouring import Colouring
+    from app.map.raster import Points, View
     from engine.maps.drawing.pyramid import Pyramid
     from engine.maps.drawing.tiles import TileIndex
 
@@ -206,11 +206,11 @@ def measured(folder: Path) -> dict:
     """Build and browse the map of `folder` in this process; seconds, and the peak beyond the imports."""
     import time
 
-    from app.colouring import Colouring, warm_all
     from app.columns import Values
-    from app.layouts import Placed
-    from app.raster import Points
-    from app.scene import Scene
+    from app.layouts.stored import Placed
+    from app.map.colouring import Colouring, warm_all
+    from app.map.raster import Points
+    from app.map.scene import Scene
     from engine.maps.drawing import pyramid
     from engine.maps.drawing.tiles import TileIndex
     from engine.search.region import inside

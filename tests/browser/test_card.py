@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from visit import Visit, free_port, serve
 
-from app.inspector import position
+from app.inspector.view import position
 from engine.cli import main as engine
 from engine.data.sky.tangent import tangent
 
@@ -263,7 +263,7 @@ def test_the_chosen_view_stays_with_the_next_object(visit):
 
 def test_positions_in_the_page_are_astropys(page):
     page.goto("about:blank")
-    page.add_script_tag(content=(APP / "inspector_sky.js").read_text(encoding="utf-8"))
+    page.add_script_tag(content=(APP / "inspector" / "inspector_sky.js").read_text(encoding="utf-8"))
     rng = np.random.default_rng(0)
     for row, ra in enumerate((0.0005, 150.0, 359.9995)):
         wcs = sky(0)
@@ -278,7 +278,7 @@ def test_positions_in_the_page_are_astropys(page):
 
 def test_sexagesimal_in_the_page_rounds_before_it_splits(page):
     page.goto("about:blank")
-    page.add_script_tag(content=(APP / "inspector_sky.js").read_text(encoding="utf-8"))
+    page.add_script_tag(content=(APP / "inspector" / "inspector_sky.js").read_text(encoding="utf-8"))
     for ra, dec in ((0.0, -0.000001), (359.99999999, 89.9999999), (83.63308, 22.0145), (10.0, -5.99999999)):
         ours = page.evaluate("([ra, dec]) => sexagesimal(ra, dec)", [ra, dec])
         coarse = position(ra, dec)

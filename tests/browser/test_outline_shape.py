@@ -11,7 +11,7 @@ from engine.search.handles import handles
 
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore")]
 
-SCRIPT = Path(__file__).resolve().parents[2] / "app" / "outline_shape.js"
+SCRIPT = Path(__file__).resolve().parents[2] / "app" / "selections" / "outline_shape.js"
 
 
 @pytest.fixture

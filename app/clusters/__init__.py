@@ -1,0 +1,1 @@
+"""Clusters: read, listed in the rail, and named on the map."""

@@ -1,0 +1,1 @@
+"""The gallery: what a tab lists, page by page."""

@@ -1,0 +1,212 @@
+"""What each tab of the gallery lists: which objects, in which order, with which numbers, and what it says without any.
+
+Works on the store's arrays and touches no session, so that a thread can do it: `list_objects` takes what is wanted as
+one frozen `Wanted` and returns one frozen `Listed`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.gallery.listing import Listing, shuffled
+from app.hunt.labelling import VERDICTS
+from engine.errors import UserError
+
+#: Name of the order that looks random: a fair sample of a large selection.
+AT_RANDOM = "random"
+#: Objects that "Similar" lists.
+SIMILAR = 200
+#: Posterior mean from which an object counts as predicted likely: half-way between no (0) and yes (1).
+LIKELY = 0.5
+#: Sizes of a batch of suggestions.
+BATCHES = (10, 25, 50, 100)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a session asks of a tab; see `app.state.State` for the meaning of each."""
+
+    tab: str
+    target: str
+    sort: str = ""
+    selection: np.ndarray | None = None
+    query: np.ndarray | None = None
+    batch: int = BATCHES[0]
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The objects of a tab.
+
+    Attributes
+    ----------
+    listing : Listing
+    scores : dict
+        Row → number, for tabs that have one of their own (similarity).
+    title, advice : str
+        What to say instead of objects, when there are none.
+    warning : str
+        What could not be done as asked.
+    waiting : bool
+        The ranking is being made; ask again when it is there.
+    """
+
+    listing: Listing
+    scores: dict[int, float] = field(default_factory=dict)
+    title: str = ""
+    advice: str = ""
+    warning: str = ""
+    waiting: bool = False
+
+
+def list_objects(store, wanted: Wanted) -> Listed:
+    """List the objects of a tab.
+
+    Raises
+    ------
+    UserError
+        If the search behind the tab cannot be made.
+    """
+    found = TAB_LISTS[wanted.tab](store, wanted)
+    if not len(found.listing) or not wanted.sort:
+        return found
+    try:
+        listing = sort(store, found.listing.rows, wanted.sort, wanted.target)
+    except UserError as error:
+        return Listed(found.listing, found.scores, warning=str(error))
+    return Listed(listing, found.scores)
+
+
+def sort(store, rows: np.ndarray, order: str, target: str) -> Listing:
+    """Put objects in the order of a column, a score or `AT_RANDOM`; '-' in front: descending.
+
+    Raises
+    ------
+    UserError
+        If there is no such column or score.
+    """
+    name, descending = order.removeprefix("-"), order.startswith("-")
+    if name == AT_RANDOM:
+        return Listing.by(rows, shuffled(rows))
+    values = store.values(name, target)
+    keys = values.array[rows]
+    if values.kind == "category":
+        keys = np.where(keys < 0, np.nan, keys)
+    return Listing.by(rows, keys, descending=descending)
+
+
+def likely(store, target: str) -> int:
+    """How many objects without a label are predicted to be what is looked for; 0 before the first ranking."""
+    ranking = store.ranking(target) if store.survey.representations else None
+    if ranking is None:
+        return 0
+    return int(np.count_nonzero((ranking.mean >= LIKELY) & (store.label_codes(target) == 0)))
+
+
+def summary(counts: dict[str, int], found: int) -> str:
+    """How far the hunt is: labels by value, and how many more objects are predicted likely."""
+    if not any(counts.values()):
+        return (
+            "No label yet: these objects are spread over the survey so that each kind is met early. "
+            "Label some with y, n, u; the ranking starts with the first."
+        )
+    parts = [f"{counts[v]:,} {v}" for v in VERDICTS if counts.get(v)]
+    return " · ".join([*parts, f"{found:,} more predicted likely"])
+
+
+def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled: int) -> tuple[list[str], list[str]]:
+    """What is written on the tiles of some listed objects.
+
+    Parameters
+    ----------
+    labelled : int
+        Objects labelled for the target.
+
+    Returns
+    -------
+    texts, captions : lists of str
+        The number that is always shown, and what the pointer adds.
+    """
+    nothing = [""] * len(rows)
+    if wanted.tab == "similar":
+        return [f"{listed.scores.get(int(r), math.nan):.2f}" for r in rows], nothing
+    ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" and len(rows) else None
+    if ranking is not None:
+        if labelled == 0:
+            return nothing, nothing  # a prior says nothing about an object
+        mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        return [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain]
+    return _sorted_numbers(store, wanted, listed, rows)
+
+
+def _sorted_numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray) -> tuple[list[str], list[str]]:
+    """The value that the objects are in the order of."""
+    name, nothing = wanted.sort.removeprefix("-"), [""] * len(rows)
+    if not name or name == AT_RANDOM or listed.warning or len(rows) == 0:
+        return nothing, nothing
+    values = store.values(name, wanted.target)
+    part = values.array[rows]
+    if values.kind == "category":
+        return [values.categories[k] if k >= 0 else "–" for k in part], [name] * len(rows)
+    return [f"{v:.4g} {values.unit}".strip() if np.isfinite(v) else "–" for v in part], [name] * len(rows)
+
+
+def _nothing(title: str, advice: str, *, waiting: bool = False) -> Listed:
+    return Listed(Listing(np.zeros(0, np.int64)), title=title, advice=advice, waiting=waiting)
+
+
+def _selection(store, wanted: Wanted) -> Listed:
+    if wanted.selection is None:
+        return _nothing("Nothing selected yet", "Draw a lasso on the map to see the objects inside it here.")
+    if len(wanted.selection) == 0:
+        return _nothing("No object in this selection", "Draw a larger outline, or ask for something less rare.")
+    return Listed(Listing(wanted.selection))
+
+
+def _suggestions(store, wanted: Wanted) -> Listed:
+    if not store.survey.representations:
+        return _nothing(
+            "Nothing to learn from yet",
+            "Make a layout: it begins with the representation that suggestions are learned from.",
+        )
+    if store.ranking(wanted.target) is None:
+        return _nothing(
+            f"Ranking {store.n:,} objects for ‘{wanted.target}’",
+            "The first suggestions appear in a moment.",
+            waiting=True,
+        )
+    rows = store.suggestions(wanted.target, wanted.batch)
+    if len(rows) == 0:
+        return _nothing(
+            "No suggestion is left", "All that was suggested is labelled; the next ranking brings more.", waiting=True
+        )
+    return Listed(Listing(rows))
+
+
+def _similar(store, wanted: Wanted) -> Listed:
+    from engine.search.similar import similar
+
+    query = wanted.query
+    if query is None or len(query) == 0:
+        return _nothing("More like one object", "Click an object and press s: the objects most like it appear here.")
+    rows, score = similar(store.survey, query, top=SIMILAR, representation=store.representation)
+    rows = np.asarray(rows, np.int64)
+    return Listed(Listing(rows), dict(zip(rows.tolist(), np.asarray(score, np.float64).tolist())))
+
+
+def _labelled(store, wanted: Wanted) -> Listed:
+    current = store.survey.labels.current(wanted.target)
+    values = np.asarray(current.values, object)
+    kept = np.array([not wanted.verdict or v == wanted.verdict for v in values], bool)
+    rows = np.asarray(current.rows, np.int64)[kept][::-1]  # the newest first
+    if len(rows) == 0:
+        what = f"labelled {wanted.verdict}" if wanted.verdict in VERDICTS else "labelled"
+        return _nothing(f"No object is {what} for ‘{wanted.target}’", "Press y, n or u on an object: yes, no, unsure.")
+    return Listed(Listing(rows))
+
+
+TAB_LISTS = {"selection": _selection, "suggestions": _suggestions, "similar": _similar, "labelled": _labelled}

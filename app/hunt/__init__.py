@@ -1,0 +1,1 @@
+"""The hunt: verdicts in, rankings out."""

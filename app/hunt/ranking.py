@@ -1,0 +1,127 @@
+"""From labels to a ranking, off the event loop: the Gaussian process of each target, and what it suggests to look at.
+
+Ranking runs in one thread (the newest request of a target replaces one that waits), fitting the hyper-parameters in
+another: the old ones go on ranking meanwhile. Subscribers hear ('ranking', target).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from app.background import Latest
+from app.changes import Changes
+from app.hunt.codes import LabelCodes
+from engine.learning.interest import Interest
+from engine.survey import Survey
+
+#: Values that the learner makes, one number an object.
+RANKED = ("mean", "sd", "acquisition")
+#: Objects a ranking suggests in advance.
+SUGGESTED = 200
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the learner says about every object, at one moment.
+
+    Attributes
+    ----------
+    mean, sd, acquisition : (N,) float
+    suggested : (n,) int64
+        Rows worth a look next, best first; no labelled one among them.
+    """
+
+    target: str
+    mean: np.ndarray
+    sd: np.ndarray
+    acquisition: np.ndarray
+    suggested: np.ndarray
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Rankings:
+    """The newest ranking of every target of a survey."""
+
+    def __init__(self, survey: Survey, codes: LabelCodes, changes: Changes):
+        self._survey, self._codes, self._changes = survey, codes, changes
+        self._lock = threading.Lock()
+        self._ranker = Latest("skysieve-rank")
+        self._fitter = Latest("skysieve-fit")
+        self._interests: dict[str, Interest] = {}
+        self._rankings: dict[str, Ranking] = {}
+        self._representation: str | None = None
+
+    def use(self, representation: str | None) -> None:
+        """Learn from another representation (None: the newest), beginning with the targets that have a ranking."""
+        with self._lock:
+            self._representation = representation
+            self._interests.clear()
+            targets = list(self._rankings)
+        for target in targets:
+            self.rerank(target)
+
+    def ranking(self, target: str) -> Ranking | None:
+        """The newest ranking, or None (one is then being made: wait for 'ranking')."""
+        found = self._rankings.get(target)
+        if found is None:
+            self.rerank(target)
+        return found
+
+    def suggestions(self, target: str, n: int) -> np.ndarray:
+        """Rows to look at next, best first, none of them labelled; empty until a ranking is there."""
+        ranking = self.ranking(target)
+        if ranking is None:
+            return np.zeros(0, np.int64)
+        codes = self._codes.of(target)
+        return ranking.suggested[codes[ranking.suggested] == 0][:n]
+
+    def rerank(self, target: str) -> None:
+        """Rank in the thread."""
+        self._ranker.submit(f"rank {target}", partial(self._rank, target))
+
+    def keep(self, ranking: Ranking) -> None:
+        """Replace the ranking of a target, and tell."""
+        self._rankings[ranking.target] = ranking
+        self._changes.publish("ranking", ranking.target)
+
+    def keep_scores(self, target: str) -> None:
+        """Write mean, sd and acquisition of a target into the survey, as an export wants them (call it in a thread)."""
+        interest = self.interest(target)
+        interest.sync()
+        interest.store()
+        self._changes.publish("scores")
+
+    def interest(self, target: str) -> Interest:
+        """The active-learning loop of a target, made on the first call: seconds for a large survey, so in a thread."""
+        found = self._interests.get(target)
+        if found is None:
+            wanted = self._representation
+            found = self._survey.interest(target, representation=wanted)
+            with self._lock:
+                if wanted == self._representation:  # else it was changed meanwhile, and is ranked anew
+                    found = self._interests.setdefault(target, found)
+        return found
+
+    def clear(self) -> None:
+        """Begin anew from the newest representation: a command may have made one."""
+        with self._lock:
+            self._interests.clear()
+
+    def _rank(self, target: str) -> None:
+        with self._changes.reporting():
+            interest = self.interest(target)
+            interest.sync()
+            suggested = np.asarray(interest.next_rows(min(SUGGESTED, len(self._survey))), np.int64)
+            mean, sd, acquisition = (np.array(v) for v in (interest.mean, interest.sd, interest.acquisition()))
+            self.keep(Ranking(target, mean, sd, acquisition, suggested, self._codes.counts(target)))
+            if interest.needs_refit():
+                self._fitter.submit(f"fit {target}", partial(self._fit, target))
+
+    def _fit(self, target: str) -> None:
+        with self._changes.reporting():
+            self.interest(target).refit()
+            self.rerank(target)

@@ -1,0 +1,1 @@
+"""Maps: the figure, its frames, and what lies over them."""

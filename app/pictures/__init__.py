@@ -1,0 +1,1 @@
+"""Pictures: thumbnails, decoded pixels, and the panel of the stretch."""

@@ -1,0 +1,1 @@
+"""Selections: the steps of one, those that are kept, their outlines and chips."""

@@ -1,0 +1,1 @@
+"""What leaves: catalogues and pictures for print."""

@@ -1,0 +1,1 @@
+"""The page on surveys: look at a folder, open a survey, make one."""

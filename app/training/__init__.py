@@ -1,0 +1,1 @@
+"""The page on representations: forms, commands, trainings as they run."""
