@@ -45,6 +45,8 @@ class Gallery {
     this.root = element("section", "gallery", "", { tabindex: "0", "aria-label": "Gallery" });
     this.tabs = element("nav", "tabs", "", { role: "tablist", "aria-label": "What the gallery shows" });
     this.tools = element("div", "tools");
+    this.above = element("div", "above");
+    this.above.append(this.model.get_child("above"));
     this.line = element("div", "line");
     this.strip = element("div", "strip", "", { role: "alert" });
     this.grid = element("div", "grid", "", { role: "listbox", "aria-label": "Objects", "data-gallery": "1" });
@@ -52,7 +54,7 @@ class Gallery {
     this.busy = element("div", "busy", "", { role: "status" });
     this.body = element("div", "body");
     this.body.append(this.grid, this.empty, this.busy);
-    this.root.append(this.tabs, this.tools, this.line, this.strip, this.body, this.buildFooter());
+    this.root.append(this.tabs, this.above, this.tools, this.line, this.strip, this.body, this.buildFooter());
     this.buildTools();
     this.strip.hidden = this.line.hidden = this.empty.hidden = this.busy.hidden = true;
     this.grid.addEventListener("click", (event) => this.clicked(event));

@@ -15,6 +15,7 @@ from functools import cached_property
 import numpy as np
 import panel as pn
 import param
+from panel.custom import Child
 
 from app.background import Background
 from app.frames import Component, pack, script, styles
@@ -40,6 +41,9 @@ class GalleryGrid(Component):
 
     ahead = param.Bytes(b"", doc="Pictures of the next page; see `app.frames.pack`.")
     redrawn = param.Bytes(b"", doc="Pictures of this page under another stretch.")
+    above = Child(
+        doc="What lies between the tabs and the objects: a row of controls for some tabs, see `GalleryView.controls`."
+    )
 
     _esm = script("gallery/gallery.js")
     _stylesheets = [styles("gallery/gallery.css")]  # noqa: RUF012 (Panel's class attribute)
@@ -59,7 +63,10 @@ class GalleryView:
         self.store = store
         self.labelling = Labelling(state, store)
         self.background = Background(pn.state.curdoc)
-        self.grid = GalleryGrid(self._receive, dark=state.dark, sizing_mode="stretch_both", min_height=200)
+        self.controls = pn.Column(margin=0, sizing_mode="stretch_width")
+        self.grid = GalleryGrid(
+            self._receive, above=self.controls, dark=state.dark, sizing_mode="stretch_both", min_height=200
+        )
         self._listed = tabs.Listed(Listing(np.zeros(0, np.int64)))
         self._shown = np.zeros(0, np.int64)
         self._ids: list[str] = []
@@ -81,6 +88,12 @@ class GalleryView:
     def panel(self) -> GalleryGrid:
         """What the shell lays out."""
         return self.grid
+
+    def put_above(self, part: pn.viewable.Viewable, *names: str) -> None:
+        """Lay controls between the tabs and the objects, shown on some tabs only."""
+        part.visible = self.state.tab in names
+        self.state.param.watch(lambda event: part.param.update(visible=event.new in names), "tab")
+        self.controls.append(part)
 
     def close(self) -> None:
         """End the session's thread."""

@@ -1,4 +1,4 @@
-"""Commands of the hunt: what is alike, labels, what to label next."""
+"""Commands of the hunt: labels, what to label next."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ from engine.survey import Survey
 
 def register(add: Add) -> None:
     """Add these commands to the parser."""
-    command = add(similar)
-    command.add_argument("ids", nargs="+", metavar="ID")
-    command.add_argument("--unlike", nargs="+", default=[], metavar="ID")
-    command.add_argument("--top", type=positive, default=25)
-    command.add_argument("--representation")
-
     command = add(label)
     command.add_argument(
         "labels", nargs="*", metavar="ID=VALUE", help="VALUE is yes, no, unsure, a class or a rating 0-5"
@@ -29,14 +23,6 @@ def register(add: Add) -> None:
     command.add_argument("--target", required=True)
     command.add_argument("--count", type=positive, default=10)
     command.add_argument("--representation")
-
-
-def similar(args, progress: Progress) -> Outcome:
-    """Rank objects by likeness to some, and unlikeness to others."""
-    found = Survey.open(args.survey).similar(
-        args.ids, unlike=args.unlike, top=args.top, representation=args.representation
-    )
-    return table(found)
 
 
 def label(args, progress: Progress) -> Outcome:

@@ -10,67 +10,12 @@ import numpy as np
 from tests.bench.boxes import boxes
 from tests.bench.browser import thumbnails, wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
+from tests.bench.features import galaxies
+from tests.bench.hunt import label_to_ranking
 from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
 from tests.bench.maps import lasso, map_frame, map_kinds, map_memory
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
-
-
-def galaxies(n: int, dimension: int, seed: int = 0) -> np.ndarray:
-    """Features like a representation's: a bent 12-dimensional sheet with noise, (n, dimension) float32, standardised."""
-    rng = np.random.default_rng(seed)
-    inner = rng.normal(size=(n, 12)).astype(np.float32)
-    turn = rng.normal(size=(12, dimension)).astype(np.float32)
-    x = inner @ turn + np.sin(inner[:, :1] * 2) @ rng.normal(size=(1, dimension)).astype(np.float32)
-    x += 0.3 * rng.standard_normal((n, dimension), np.float32)
-    return (x - x.mean(0)) / x.std(0)
-
-
-def label_to_ranking(full: bool) -> list[Figure]:
-    """One more label: new mean and sd over the survey, against refitting and predicting as Protege does."""
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern, WhiteKernel
-
-    from engine.learning.kernels import Kernel
-    from engine.learning.posterior import Posterior
-
-    n, labels = (1_000_000 if full else 100_000), 200
-    x = galaxies(n, 40)
-    rng = np.random.default_rng(1)
-    rows = rng.choice(n, labels + 1, replace=False)
-    y = (x[rows, 0] > 1).astype(float)
-    kernel = Kernel("matern", variance=1.0, length=6.0, noise=0.05)
-    ours = Posterior(x, kernel)
-    ours.extend(rows[:-1], y[:-1])
-
-    def append():
-        if len(ours) > labels:
-            ours.pop()
-        ours.append(rows[-1], y[-1])
-        return ours.mean, ours.sd
-
-    def refit():
-        model = GaussianProcessRegressor(Matern(length_scale=6.0, nu=1.5) + WhiteKernel(0.05), optimizer=None).fit(
-            x[rows], y
-        )
-        parts = [model.predict(x[a : a + 20_000], return_std=True) for a in range(0, n, 20_000)]
-        return tuple(np.concatenate(p) for p in zip(*parts))
-
-    def agree(mine, theirs):
-        error = max(np.abs(a - b).max() for a, b in zip(mine, theirs))
-        assert error < 1e-3, error
-        return f"largest difference of mean and sd {error:.0e}"
-
-    return [
-        compare(
-            f"a label → mean and sd of {n:,} objects (200 labels, 40 components; ours includes an undo)",
-            f"scikit-learn {version('scikit-learn')} GPR refit (hyper-parameters kept) + predict",
-            append,
-            refit,
-            agree,
-            pairs=3,
-        )
-    ]
 
 
 def reading(full: bool) -> list[Figure]:
