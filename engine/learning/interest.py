@@ -32,7 +32,7 @@ from engine import device as devices
 from engine import files
 from engine.learning import acquisition as acquisitions
 from engine.learning import kernels, scores
-from engine.learning.labels import Current, parse_value
+from engine.learning.labels import Current, LabelLog, parse_value
 from engine.learning.posterior import Posterior
 from engine.maps.components import balanced_coordinates
 from engine.survey import COMPONENTS, Representation, Survey, check_name
@@ -84,6 +84,9 @@ class Interest:
         Where to compute; an NVIDIA card if there is one, else the CPU.
     seed : int
         Of the exploring part; the same labels and seed give the same suggestions.
+    log : LabelLog, optional
+        Where the labels are: the survey's own log if not given. A rehearsal brings one of its own, and leaves the
+        survey as it was.
 
     Raises
     ------
@@ -104,7 +107,9 @@ class Interest:
         options: dict | None = None,
         device: str | None = None,
         seed: int = 0,
+        log: LabelLog | None = None,
     ):
+        self.log = survey.labels if log is None else log
         self.survey, self.target = survey, check_name(target)
         found = survey.representation(representation)
         self.representation = found.name
@@ -174,7 +179,7 @@ class Interest:
         if not labels:
             return
         rows = self.survey.rows(labels)
-        self.survey.labels.add(
+        self.log.add(
             rows,
             self.target,
             self._values(labels),
@@ -193,7 +198,7 @@ class Interest:
         numbers = [v for v in values if not isinstance(v, (str, bool, np.bool_))]
         rated = any(parse_value(v)[1] == "rating" for v in numbers)
         if numbers and not rated:
-            rated = "rating" in self.survey.labels.current(self.target).kinds
+            rated = "rating" in self.log.current(self.target).kinds
         return [parse_value(str(int(v)) if rated and any(v is n for n in numbers) else v)[0] for v in values]
 
     def sync(self) -> bool:
@@ -205,10 +210,10 @@ class Interest:
             True if there was anything new.
         """
         with self._lock:
-            version = self.survey.labels.version
+            version = self.log.version
             if version == self._version:
                 return False
-            current = self.survey.labels.current(self.target)
+            current = self.log.current(self.target)
             self._labelled[:] = False
             self._labelled[current.rows] = True
             _bring(self._posterior, self._choose(current, self._posterior.rows, self._most))
@@ -239,7 +244,7 @@ class Interest:
         with self._fitting:
             with self._lock:
                 old = self._posterior.kernel
-                labels = self._choose(self.survey.labels.current(self.target), [], int(0.8 * self._most))
+                labels = self._choose(self.log.current(self.target), [], int(0.8 * self._most))
             x = self._features[torch.from_numpy(labels.rows).to(self._features.device)].cpu().double().numpy()
             fresh = Posterior(self._features, kernels.fit(x, labels.responses, family=old.family))
             fresh.extend(labels.rows, labels.responses)
@@ -331,7 +336,7 @@ class Interest:
         with self._lock:
             self.sync()
             table = self._table(acquisitions.top(self._posterior.mean, len(self.survey), allowed=self.valid))
-            current = self.survey.labels.current(self.target)
+            current = self.log.current(self.target)
             labels = pd.Series(current.values, index=current.rows, dtype=object)
             table["label"] = labels.reindex(table["row"]).to_numpy()
             return table
