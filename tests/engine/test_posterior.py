@@ -191,3 +191,55 @@ def test_hyper_parameters_of_many_labels_are_fitted_on_some_of_them(monkeypatch)
     monkeypatch.setattr(kernels, "LABELS_TO_FIT", 40)
     fitted = kernels.fit(FEATURES[ROWS], RESPONSES)
     assert fitted.noise >= kernels.NOISE_FLOOR * fitted.variance
+
+
+def noisy_twin(kernel, rows, responses, noise, mean=0.0):
+    """Everything at once in float64: K + diag(noise), solved as the textbook has it."""
+    x, everything = FEATURES[rows].astype(float), FEATURES.astype(float)
+    across = kernel.between(everything, x)
+    solved = np.linalg.solve(kernel.between(x, x) + np.diag(noise), np.column_stack([across.T, responses - mean]))
+    latent = kernel.variance - np.einsum("nm,mn->n", across, solved[:, : len(everything)])
+    return across @ solved[:, len(everything) :].squeeze() + mean, np.sqrt(latent + kernel.noise)
+
+
+def test_each_label_has_a_noise_of_its_own(kernel, block):
+    rows, responses = ROWS[:70], RESPONSES[:70].copy()
+    noise = np.exp(np.random.default_rng(2).uniform(np.log(0.003), np.log(3), 70))
+    model = Posterior(FEATURES, kernel, mean=0.1)
+    model.extend(rows[:40], responses[:40], noise[:40])
+    model.append(rows[40], responses[40], noise[40])
+    model.extend(ROWS[100:105], RESPONSES[100:105], 0.5)
+    model.pop(5)
+    model.extend(rows[41:], responses[41:], noise[41:])
+    responses[[0, 50]] = 0.3
+    model.revise(responses)
+    mean, sd = noisy_twin(kernel, rows, responses, noise, 0.1)
+    np.testing.assert_allclose(model.mean, mean, atol=1e-4)
+    np.testing.assert_allclose(model.sd, sd, atol=1e-4)
+    np.testing.assert_allclose(model.latent_sd**2 + kernel.noise, sd**2, atol=1e-4)
+    np.testing.assert_array_equal(model.noise, noise)
+    with pytest.raises(ValueError, match="above zero"):
+        model.append(3, 1.0, 0.0)
+
+
+def test_several_outputs_are_as_many_posteriors(kernel, block):
+    """Appended, taken back, revised and restricted: each column as if it were alone."""
+    rows, responses = ROWS[:80], np.random.default_rng(3).normal(size=(80, 3))
+    together = Posterior(FEATURES, kernel, mean=np.array([0.0, 0.2, -1.0]), outputs=3)
+    together.extend(rows[:50], responses[:50])
+    together.append(rows[50], responses[50], 0.7)
+    together.extend(rows[60:70], responses[60:70])
+    together.pop(10)
+    changed = responses[:51] + 0.1
+    together.revise(changed)
+    small, kept = together.restricted(np.arange(20))
+    assert together.mean.shape == (N, 3) and together.responses.shape == (51, 3)
+    for column, mean in enumerate([0.0, 0.2, -1.0]):
+        alone = Posterior(FEATURES, kernel, mean=mean)
+        alone.extend(rows[:50], changed[:50, column])
+        alone.append(rows[50], changed[50, column], 0.7)
+        np.testing.assert_allclose(together.mean[:, column], alone.mean, atol=1e-5)
+        np.testing.assert_allclose(together.sd, alone.sd, atol=1e-5)
+        np.testing.assert_allclose(small.mean[:, column], alone.mean[kept], atol=1e-5)
+    with pytest.raises(ValueError, match=r"should be \(1, 3\)"):
+        together.append(5, 1.0)
