@@ -1,113 +1,34 @@
 """The label log: who said what about which object, when, and looking at what. Nothing is ever rewritten.
 
-An append-only SQLite table in write-ahead mode. A label is an event; an undo is a compensating event that names the
-event it takes back; the current state is a view, *the latest event of an object and target that was not taken back*.
-Every write is one transaction and is on the disk when the call returns, so a crash loses nothing that was acknowledged.
-Several threads and several processes may write; readers never wait for writers. 100,000 labels in one batch cost about
-a second.
+A label is an event of an append-only log (`engine.learning.events`); an undo is a compensating event that names the event
+it takes back; a redo says the same again, and names the undo. The current state is a view, *the latest event of an object
+and target that was not taken back*. 100,000 labels in one batch cost about a second.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import numbers
 import sqlite3
-import threading
-import time
 import uuid
-import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from engine.errors import UserError
+from engine.learning.events import EventLog, append, now
 from engine.survey import check_name
 
-#: Seconds that a writer waits for another process's transaction before it gives up.
-PATIENCE = 15.0
 #: Largest rating; ratings are the integers from 0 to it.
 TOP_RATING = 5
 #: Values of a yes/no target.
 VERDICTS = ("yes", "no", "unsure")
-
-_CREATE = """
-CREATE TABLE events (
-    event INTEGER PRIMARY KEY,
-    time TEXT NOT NULL,
-    user TEXT NOT NULL,
-    row INTEGER NOT NULL,
-    id TEXT NOT NULL,
-    target TEXT NOT NULL,
-    value TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('verdict', 'class', 'rating', 'undo')),
-    undoes INTEGER UNIQUE REFERENCES events (event),
-    batch TEXT NOT NULL,
-    representation TEXT,
-    layout TEXT,
-    view TEXT,
-    comment TEXT,
-    CHECK ((kind = 'undo') = (undoes IS NOT NULL))
-);
-CREATE INDEX events_by_target ON events (target, row);
-CREATE INDEX events_by_object ON events (row);
-CREATE INDEX events_by_batch ON events (batch);
-CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
-    BEGIN SELECT RAISE(ABORT, 'the label log is append-only'); END;
-CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
-    BEGIN SELECT RAISE(ABORT, 'the label log is append-only'); END;
-CREATE VIEW standing AS
-    SELECT * FROM events AS e
-    WHERE kind <> 'undo' AND NOT EXISTS (SELECT 1 FROM events AS u WHERE u.undoes = e.event);
-CREATE VIEW current_by_user AS
-    SELECT row, id, target, user, value, kind, time, MAX(event) AS event FROM standing GROUP BY row, target, user;
-CREATE VIEW current AS
-    SELECT row, id, target, user, value, kind, time, MAX(event) AS event FROM current_by_user GROUP BY row, target;
-"""
-# A bare column beside MAX() takes its value from the row that holds the maximum: SQLite documents this.
-
-#: Steps that bring a log from version i to i+1; the last one's number is what `PRAGMA user_version` says.
-MIGRATIONS: tuple[str, ...] = (_CREATE,)
-
-_COLUMNS = (
-    "time",
-    "user",
-    "row",
-    "id",
-    "target",
-    "value",
-    "kind",
-    "undoes",
-    "batch",
-    "representation",
-    "layout",
-    "view",
-    "comment",
-)
-_INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the log; see the module."""
-
-    event: int
-    time: str
-    user: str
-    row: int
-    id: str
-    target: str
-    value: str
-    kind: str
-    undoes: int | None
-    batch: str
-    representation: str | None
-    layout: str | None
-    view: dict | None
-    comment: str | None
+#: Targets that hold no labels but what `engine.learning.remarks` keeps: older programs see them as targets like others.
+COMMENTS, REVIEWS = "comment", "review later"
+RESERVED = (COMMENTS, REVIEWS)
+#: Rows from which earlier labels are read all together.
+MANY = 500
 
 
 @dataclass(frozen=True)
@@ -127,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Undone:
-    """What an undo took back.
+    """What an undo took back, or a redo gave again.
 
     Attributes
     ----------
@@ -135,11 +56,14 @@ class Undone:
     target : str
     values : (m,) object
         The value each row has now: an earlier label, or None.
+    before : (m,) object
+        The value that was taken back; None after a redo.
     """
 
     rows: np.ndarray
     target: str
     values: np.ndarray
+    before: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -222,20 +146,8 @@ def response(value: str, kind: str) -> float:
     return {"yes": 1.0, "no": 0.0}.get(value, np.nan) if kind == "verdict" else np.nan
 
 
-class LabelLog:
-    """The log of one survey; see the module. May be shared by threads.
-
-    Parameters
-    ----------
-    path : path
-        The SQLite file. It is made by the first label, so that looking at a survey writes nothing.
-    """
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._reading, self._writing = threading.RLock(), threading.RLock()
-        self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
+class LabelLog(EventLog):
+    """The labels of one survey; see the module, and `engine.learning.events.EventLog`."""
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -282,25 +194,31 @@ class LabelLog:
         values = [parse_value(value)] * len(rows) if one else [parse_value(v) for v in value]
         if len(values) != len(rows):
             raise ValueError(f"{len(rows)} rows and {len(values)} values")
-        check_name(target)
-        _check_user(user)
-        batch, now = uuid.uuid4().hex, _now()
-        seen = None if view is None else json.dumps(view, ensure_ascii=False)
+        if check_name(target) in RESERVED:
+            raise UserError(f"{target!r} is the log's own word", "call the target something else")
+        return self._add(rows, ids, values, target, user, (representation, layout, view), comment)
+
+    def _add(self, rows, ids, values, target, user, seen, comment) -> Batch:
+        """Write a batch; `seen`: representation, layout and view."""
+        check_user(user)
+        batch, time = uuid.uuid4().hex, now()
+        representation, layout, view = seen
+        text = None if view is None else json.dumps(view, ensure_ascii=False)
         lines = (
-            (now, user, row, name, target, text, kind, None, batch, representation, layout, seen, comment)
-            for row, name, (text, kind) in zip(rows.tolist(), ids, values)
+            (time, user, row, name, target, value, kind, None, batch, representation, layout, text, comment)
+            for row, name, (value, kind) in zip(np.asarray(rows).tolist(), ids, values)
         )
         with self._transaction() as connection:
-            return Batch(batch, _append(connection, lines))
+            return Batch(batch, append(connection, lines))
 
-    def undo(self, user: str, target: str | None = None) -> Undone | None:
+    def undo(self, user: str, target: str | Sequence[str] | None = None) -> Undone | None:
         """Take back the user's last batch that has not been taken back yet; call again to go further back.
 
         Parameters
         ----------
         user : str
-        target : str, optional
-            Only batches of this target.
+        target : str or several, optional
+            Only batches of these; any if not given.
 
         Returns
         -------
@@ -309,40 +227,75 @@ class LabelLog:
         """
         if not self.path.exists():
             return None
-        only, values = ("", (user,)) if target is None else ("AND target = ?", (user, target))
+        only, values = _only(target)
         with self._transaction() as connection:
             last = connection.execute(
-                f"SELECT batch, target FROM standing WHERE user = ? {only} ORDER BY event DESC LIMIT 1", values
+                f"SELECT batch, target FROM standing WHERE user = ? {only} ORDER BY event DESC LIMIT 1", (user, *values)
             ).fetchone()
-            if last is None:
-                return None
-            events = connection.execute(
-                "SELECT event, row, id FROM standing WHERE batch = ? ORDER BY event", (last[0],)
-            ).fetchall()
-            batch, now = uuid.uuid4().hex, _now()
-            _append(
-                connection,
-                (
-                    (now, user, row, name, last[1], "", "undo", event, batch, None, None, None, None)
-                    for event, row, name in events
-                ),
-            )
-            restored = [self._value(connection, row, last[1]) for _, row, _ in events]
-        return Undone(np.array([row for _, row, _ in events], np.int64), last[1], _objects(restored))
+            return None if last is None else self._take_back(connection, user, *last)
 
-    @staticmethod
-    def _value(connection: sqlite3.Connection, row: int, target: str) -> str | None:
-        found = connection.execute(
-            "SELECT value FROM standing WHERE row = ? AND target = ? ORDER BY event DESC LIMIT 1", (row, target)
-        ).fetchone()
-        return None if found is None else found[0]
+    def _take_back(self, connection: sqlite3.Connection, user: str, batch: str, target: str) -> Undone:
+        events = connection.execute(
+            "SELECT event, row, id, value FROM standing WHERE batch = ? ORDER BY event", (batch,)
+        ).fetchall()
+        undo, time = uuid.uuid4().hex, now()
+        append(
+            connection,
+            (
+                (time, user, row, name, target, "", "undo", event, undo, None, None, None, None)
+                for event, row, name, _ in events
+            ),
+        )
+        rows = [row for _, row, _, _ in events]
+        return Undone(
+            np.array(rows, np.int64),
+            target,
+            _objects(_values(connection, rows, target)),
+            _objects(e[3] for e in events),
+        )
+
+    def redo(self, user: str, target: str | Sequence[str] | None = None) -> Undone | None:
+        """Give again what the user's last undo took back; call again to go further forward.
+
+        A label given after an undo ends that: there is nothing to redo then.
+
+        Parameters
+        ----------
+        user : str
+        target : str or several, optional
+            Only batches of these; any if not given.
+
+        Returns
+        -------
+        Undone or None
+            None if there is nothing to give again.
+        """
+        if not self.path.exists():
+            return None
+        with self._transaction() as connection:
+            undo = _last_undo(connection, user, target)
+            return None if undo is None else self._give_again(connection, user, undo)
+
+    def _give_again(self, connection: sqlite3.Connection, user: str, undo: str) -> Undone:
+        events = connection.execute(
+            "SELECT row, id, target, value, kind, representation, layout, view, comment FROM events WHERE event IN"
+            " (SELECT undoes FROM events WHERE batch = ?) ORDER BY event",
+            (undo,),
+        ).fetchall()
+        batch, time, target = uuid.uuid4().hex, now(), events[0][2]
+        rows = [event[0] for event in events]
+        before = _values(connection, rows, target)
+        view = json.dumps({**json.loads(events[0][7] or "{}"), "redo": undo}, ensure_ascii=False)
+        append(
+            connection,
+            (
+                (time, user, row, name, target, value, kind, None, batch, representation, layout, view, comment)
+                for row, name, _, value, kind, representation, layout, _, comment in events
+            ),
+        )
+        return Undone(np.array(rows, np.int64), target, _objects(event[3] for event in events), _objects(before))
 
     # -- reading ------------------------------------------------------------------------------------------------------
-
-    @property
-    def version(self) -> int:
-        """Number of the last event, 0 for an empty log; changes when and only when the log does. Costs microseconds."""
-        return self._read("SELECT MAX(event) FROM events")[0][0] or 0 if self.path.exists() else 0
 
     def latest(self, target: str) -> int:
         """Number of the last event of a target, undo included; 0 if there is none."""
@@ -370,148 +323,58 @@ class LabelLog:
         for target, value, count in self._read(
             "SELECT target, value, COUNT(*) FROM current GROUP BY target, value ORDER BY target, value"
         ):
-            counts.setdefault(target, {})[value] = count
+            if target not in RESERVED:
+                counts.setdefault(target, {})[value] = count
         return counts
 
-    def history(self, row: int) -> list[Event]:
-        """Everything that was said about one object, undos included, oldest first."""
-        return _events(self._read("SELECT * FROM events WHERE row = ? ORDER BY event", (int(row),)))
 
-    def since(self, event: int) -> list[Event]:
-        """Events after `event`, oldest first."""
-        return _events(self._read("SELECT * FROM events WHERE event > ? ORDER BY event", (int(event),)))
+def _only(target: str | Sequence[str] | None) -> tuple[str, tuple]:
+    """The condition that an event is of these targets, and its values.
 
-    def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        with self._writing, self._reading:
-            for connection in (self._writer, self._reader):
-                if connection is not None:
-                    connection.close()
-            self._writer = self._reader = None
-
-    # -- connections --------------------------------------------------------------------------------------------------
-
-    def _read(self, query: str, values: tuple = ()) -> list[tuple]:
-        if not self.path.exists():
-            return []
-        with self._reading, self._explained():
-            if self._reader is None:
-                self._reader = self._open_reader()
-            return self._reader.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writing transaction: all of it is on the disk at the end, or nothing if anything was raised."""
-        with self._writing, self._explained():
-            if self._writer is None:
-                self._writer = self._open_writer()
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:  # SQLite itself rolls back when the disk is full
-                    self._writer.execute("ROLLBACK")
-                raise
-
-    def _connect(self, options: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?{options}",
-            uri=True,
-            timeout=PATIENCE,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        weakref.finalize(self, connection.close)
-        return connection
-
-    def _open_writer(self) -> sqlite3.Connection:
-        connection = self._connect("mode=rwc")
-        _use_write_ahead_log(connection)
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _migrate(connection, self.path)
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        return connection
-
-    def _open_reader(self) -> sqlite3.Connection:
-        try:
-            connection = self._connect("mode=rw")
-            state = connection.execute("PRAGMA user_version").fetchone()[0]
-        except sqlite3.OperationalError:  # a read-only disk cannot hold the shared-memory file beside the log
-            connection = self._connect("immutable=1")
-            state = connection.execute("PRAGMA user_version").fetchone()[0]
-        if state != len(MIGRATIONS):  # another process is making it at this moment, or it is old, or newer than us
-            connection.close()
-            self._open_writer().close()
-            connection = self._connect("mode=rw")
-        connection.execute("PRAGMA query_only = ON")
-        return connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise UserError(f"the label log {self.path} cannot be used ({error})", _remedy(str(error))) from error
+    The plus keeps SQLite from the index of targets: it would sort a million events to find the last.
+    """
+    names, inside = (
+        (RESERVED, "NOT IN") if target is None else ((target,) if isinstance(target, str) else tuple(target), "IN")
+    )
+    return f"AND +target {inside} ({', '.join('?' * len(names))})", names
 
 
-def _append(connection: sqlite3.Connection, lines: Iterable[tuple]) -> range:
-    """Insert events; inside one transaction their numbers are consecutive."""
-    first = (connection.execute("SELECT MAX(event) FROM events").fetchone()[0] or 0) + 1
-    connection.executemany(_INSERT, lines)
-    return range(first, connection.execute("SELECT MAX(event) FROM events").fetchone()[0] + 1)
+def _last_undo(connection: sqlite3.Connection, user: str, target: str | Sequence[str] | None) -> str | None:
+    """The batch of the last undo that was not given again, unless a label came after it.
 
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch to write-ahead logging; SQLite does not wait for locks here, so we do."""
-    deadline = time.monotonic() + PATIENCE
+    Goes back a batch at a time: a redo pairs with an undo before it.
+    """
+    only, values = _only(target)
+    paired, before = 0, 2**62
     while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+        found = connection.execute(
+            f"SELECT batch, kind, view FROM events WHERE user = ? {only} AND event < ? ORDER BY event DESC LIMIT 1",
+            (user, *values, before),
+        ).fetchone()
+        if found is None:
+            return None
+        batch, kind, view = found
+        if kind == "undo" and not paired:
+            return batch
+        if kind != "undo" and "redo" not in json.loads(view or "{}"):
+            return None
+        paired += -1 if kind == "undo" else 1
+        before = connection.execute(
+            "SELECT event FROM events WHERE batch = ? ORDER BY event LIMIT 1", (batch,)
+        ).fetchone()[0]
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the log to this program's version, inside the transaction that is open."""
-    state = connection.execute("PRAGMA user_version").fetchone()[0]
-    if state > len(MIGRATIONS):
-        raise UserError(
-            f"the label log {path} has version {state}, newer than this program's {len(MIGRATIONS)}",
-            "update Skysieve and open it again",
+def _values(connection: sqlite3.Connection, rows: list[int], target: str) -> list[str | None]:
+    """The label of each row that stands now."""
+    if len(rows) > MANY:
+        found = connection.execute(
+            "SELECT row, value, MAX(event) FROM standing WHERE target = ? GROUP BY row", (target,)
         )
-    for step in MIGRATIONS[state:]:
-        for statement in _statements(step):
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split SQL where statements end; `executescript` would commit the transaction."""
-    collected = ""
-    for line in script.splitlines(keepends=True):
-        collected += line
-        if sqlite3.complete_statement(collected):
-            yield collected
-            collected = ""
-
-
-def _events(lines: list[tuple]) -> list[Event]:
-    names = ("event", *_COLUMNS)
-    return [
-        Event(**{**dict(zip(names, line)), "view": None if line[12] is None else json.loads(line[12])})
-        for line in lines
-    ]
+        known = {row: value for row, value, _ in found}
+        return [known.get(row) for row in rows]
+    last = "SELECT value FROM standing WHERE row = ? AND target = ? ORDER BY event DESC LIMIT 1"
+    found = [connection.execute(last, (row, target)).fetchone() for row in rows]
+    return [None if one is None else one[0] for one in found]
 
 
 def _objects(values: Iterable) -> np.ndarray:
@@ -521,24 +384,7 @@ def _objects(values: Iterable) -> np.ndarray:
     return array
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-
-
-def _check_user(user: str) -> None:
+def check_user(user: str) -> None:
+    """Refuse what is no name of a user."""
     if not isinstance(user, str) or not user.strip() or len(user) > 100:
         raise UserError(f"{user!r} cannot be used as the name of a user", "give a name of 1 to 100 characters")
-
-
-def _remedy(message: str) -> str:
-    """What to do about what SQLite says."""
-    remedies = {
-        "locked": "close other programs that use it, or try again in a moment; the label was not stored",
-        "readonly": "allow writing to the survey folder; the label was not stored",
-        "full": "make space on the disk; the label was not stored",
-        "unable to open": "check that the survey folder exists and can be written",
-        "not a database": "restore it from a backup, or move it away to start a new log",
-        "malformed": "restore it from a backup, or recover it with `sqlite3 labels.sqlite .recover`",
-    }
-    unknown = "check the disk and the folder's permissions"
-    return next((remedy for word, remedy in remedies.items() if word in message), unknown)

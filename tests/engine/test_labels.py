@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
-from engine.learning import labels
+from engine.learning import events
 from engine.learning.labels import LabelLog, parse_value, response
 
 
@@ -107,6 +107,55 @@ def test_undo_touches_only_ones_own_labels_and_the_target_asked_for(log):
     assert state(log) == {1: "no"} and state(log, "lens") == {1: "yes"}
 
 
+def test_redo_gives_again_what_undo_took_back_until_something_new_is_said(log):
+    for row, value in ((1, "yes"), (2, "no"), (1, "3")):
+        add(log, [row], value)
+    add(log, [2, 3, 4], "unsure", view={"page": 2}, comment="dim")
+    full = state(log)
+    for depth in (4, 2, 3):
+        for _ in range(depth):
+            log.undo("ann", "dwarf")
+        again = [log.redo("ann", "dwarf") for _ in range(depth)]
+        assert state(log) == full and log.redo("ann", "dwarf") is None
+        assert again[-1].rows.tolist() == [2, 3, 4] and again[-1].before.tolist() == ["no", None, None]
+    event = log.history(3)[-1]
+    assert event.comment == "dim" and event.view["page"] == 2 and "redo" in event.view
+    log.undo("ann", "dwarf")
+    add(log, [9], "yes")
+    assert log.redo("ann", "dwarf") is None
+    add(log, [9], "yes", target="lens")
+    log.undo("ann", "lens")
+    assert log.redo("ann", ["dwarf", "lens"]).target == "lens" and log.redo("bob") is None
+
+
+def test_undo_and_redo_equal_two_stacks_by_hand(log):
+    rng = np.random.default_rng(1)
+    done, undone = [], []
+    for _ in range(200):
+        act = rng.integers(4)
+        if act < 2:
+            rows, value = [int(r) for r in rng.choice(5, 2, replace=False)], str(rng.choice(["yes", "no", "2"]))
+            add(log, rows, value)
+            done.append((rows, value))
+            undone.clear()
+        elif act == 2:
+            found = log.undo("ann", "dwarf")
+            assert (found is None) == (not done)
+            if done:
+                assert found.rows.tolist() == done[-1][0] and set(found.before) == {done[-1][1]}
+                undone.append(done.pop())
+        else:
+            found = log.redo("ann", "dwarf")
+            assert (found is None) == (not undone)
+            if undone:
+                assert found.rows.tolist() == undone[-1][0] and set(found.values) == {undone[-1][1]}
+                done.append(undone.pop())
+        expected = {}
+        for rows, value in done:
+            expected.update(dict.fromkeys(rows, value))
+        assert state(log) == expected
+
+
 def test_current_state_equals_a_replay_by_hand(log):
     random = np.random.default_rng(3)
     stack = []  # what an obvious implementation keeps: every batch that stands, in order
@@ -171,7 +220,7 @@ def test_a_full_disk_is_said_and_costs_nothing(log):
 def test_a_locked_log_is_said(log, monkeypatch):
     add(log, [1], "yes")
     log.close()
-    monkeypatch.setattr(labels, "PATIENCE", 0.05)
+    monkeypatch.setattr(events, "PATIENCE", 0.05)
     other = sqlite3.connect(log.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(UserError, match="close other programs"):
