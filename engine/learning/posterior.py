@@ -218,7 +218,7 @@ class Posterior:
 
     def believe(self, row: int) -> None:
         """Pretend that a look at an object gave what is expected of it: its sd shrinks, no mean moves."""
-        self.append(row, float(self._mean[row]))
+        self.append(row, self.mean[row])
 
     # -- the work -----------------------------------------------------------------------------------------------------
 

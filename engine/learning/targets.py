@@ -15,6 +15,7 @@ from engine import files
 from engine.errors import UserError
 
 if TYPE_CHECKING:
+    from engine.learning.labels import Current
     from engine.survey import Survey
 
 #: Ways to label.
@@ -59,12 +60,18 @@ class Target:
                 raise UserError(f"{name!r} is no name of a class", "use words other than yes, no, unsure and numbers")
 
 
-def read(survey: Survey, name: str) -> Target:
-    """A target as it was declared, or as its labels are."""
+def read(survey: Survey, name: str, current: Current | None = None) -> Target:
+    """A target as it was declared, or as its labels are.
+
+    Parameters
+    ----------
+    current : Current, optional
+        Its labels; the survey's if not given.
+    """
     declared = _declared(survey)
     if name in declared:
         return declared[name]
-    current = survey.labels.current(name)
+    current = survey.labels.current(name) if current is None else current
     kinds = Counter(current.kinds.tolist())
     most = kinds.most_common(1)[0][0] if kinds else "verdict"
     if most == "class":

@@ -8,6 +8,7 @@ import pytest
 
 from engine import files
 from engine.errors import UserError
+from engine.learning import features as features_module
 from engine.learning import interest as interest_module
 from engine.learning.interest import Interest
 from engine.learning.posterior import Posterior
@@ -151,7 +152,7 @@ def test_suggestions_are_what_was_asked_for(survey):
     hunt = Interest(survey, "dwarf")
     hunt.label({"g0": 1, "g1": True, "g2": "yes", "g100": 0, "g200": "no", "g300": False}, user="ann")
     table = hunt.suggest(12)
-    assert list(table.columns) == ["id", "row", "mean", "sd", "acquisition", "ra", "dec"]
+    assert list(table.columns) == ["id", "row", "mean", "sd", "acquisition", "drawn", "ra", "dec"]
     assert (table["id"] == [f"g{row}" for row in table["row"]]).all()
     np.testing.assert_array_equal(table["mean"], hunt.mean[table["row"]])
     assert (table["row"] < 20).sum() >= 10, "the clump"
@@ -182,7 +183,7 @@ def test_numbers_are_ratings_where_ratings_are_given(survey):
 
 
 def test_more_labels_than_fit_are_thinned_and_the_rare_ones_kept(survey, monkeypatch):
-    monkeypatch.setattr(interest_module, "MOST_LABELS", 50)
+    monkeypatch.setattr(features_module, "MOST_LABELS", 50)
     say(survey, list(range(30, 330)), "no")
     say(survey, [0, 1, 2, 4], "yes")
     hunt = Interest(survey, "dwarf")
@@ -196,14 +197,14 @@ def test_more_labels_than_fit_are_thinned_and_the_rare_ones_kept(survey, monkeyp
 
 def test_features_are_balanced_components_of_unit_mean_variance(survey):
     found = survey.representation()
-    seen = interest_module.features(found, 5)
+    seen = features_module.features(found, 5)
     standard = found.components(5)
     spread = seen[found.valid].std(axis=0)
     np.testing.assert_allclose(seen, standard * spread, atol=1e-4)
     assert np.mean(spread**2) == pytest.approx(1, abs=1e-4) and (np.diff(spread) <= 1e-6).all()
     axes = np.linalg.svd(np.asarray(found.vectors)[found.valid] - found.vectors[found.valid].mean(axis=0))[1][:5]
     np.testing.assert_allclose(spread**2 / spread[0] ** 2, axes / axes[0], rtol=1e-3)
-    np.testing.assert_array_equal(seen, interest_module.features(found, 5))
+    np.testing.assert_array_equal(seen, features_module.features(found, 5))
 
 
 def test_exploring_is_counted_in_labels(survey):
