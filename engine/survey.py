@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from engine.data.pictures.thumbnails import Thumbnails
     from engine.learning.interest import Interest
     from engine.learning.labels import LabelLog
+    from engine.learning.remarks import Remarks
     from engine.maps.clustering.clusters import Clusters
     from engine.training.finetune import Finetuned
     from engine.training.record import Training
@@ -436,6 +437,13 @@ class Survey:
         from engine.learning.labels import LabelLog
 
         return LabelLog(self.path / "labels.sqlite")
+
+    @cached_property
+    def remarks(self) -> Remarks:
+        """Comments on objects, and what people want to see again."""
+        from engine.learning.remarks import Remarks
+
+        return Remarks(self.labels)
 
     # -- the work, one call each --------------------------------------------------------------------------------------
 

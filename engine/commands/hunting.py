@@ -18,6 +18,7 @@ def register(add: Add) -> None:
     command.add_argument("--user", default="cli")
     command.add_argument("--comment")
     command.add_argument("--undo", action="store_true", help="take the user's last labels back")
+    command.add_argument("--redo", action="store_true", help="give again what was taken back last")
 
     command = add(suggest)
     command.add_argument("--target", required=True)
@@ -26,8 +27,13 @@ def register(add: Add) -> None:
 
 
 def label(args, progress: Progress) -> Outcome:
-    """Label objects for a target, or undo."""
+    """Label objects for a target, undo or redo."""
     survey = Survey.open(args.survey)
+    if args.redo:
+        again = survey.labels.redo(args.user, args.target)
+        if again is None:
+            raise UserError(f"{args.user} has no undo to take back for {args.target!r}", "check --user and --target")
+        return {"redone": len(again.rows)}, f"Gave {len(again.rows):,} labels again."
     if args.undo:
         undone = survey.labels.undo(args.user, args.target)
         if undone is None:

@@ -87,3 +87,21 @@ def test_following_the_log_equals_reading_it_anew(log, remarks):
         assert [remarks.to_review(u).tolist() for u in ("ann", "bob")] == [
             fresh.to_review(u).tolist() for u in ("ann", "bob")
         ]
+
+
+def test_commands_comment_list_and_redo(tmp_path, capsys):
+    from engine import Survey
+    from engine.cli import main
+
+    path = tmp_path / "a.survey"
+    assert main(["simulate", str(path), "--objects", "40", "--progress", "none"]) == 0
+    name = Survey.open(path).ids[3].as_py()
+    for more in ([name, "a blue ring"], [name, "--later"], ["--find", "ring"], [name]):
+        assert main(["remark", str(path), *more]) == 0
+    said = capsys.readouterr().out
+    assert said.count("a blue ring") == 2 and "To review later (cli)" in said
+    assert main(["remark", str(path), name, "", "--seen"]) == 0 and main(["remark", str(path)]) == 0
+    assert "No comment" in capsys.readouterr().out
+    for command in ([f"{name}=yes"], ["--undo"], ["--redo"]):
+        assert main(["label", str(path), *command, "--target", "dwarf"]) == 0
+    assert Survey.open(path).labels.targets() == {"dwarf": {"yes": 1}}
