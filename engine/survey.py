@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from engine.learning.labels import LabelLog
     from engine.learning.remarks import Remarks
     from engine.maps.clustering.clusters import Clusters
+    from engine.search.likeness.space import Spaces
     from engine.training.finetune import Finetuned
     from engine.training.record import Training
 
@@ -100,11 +101,13 @@ class Representation:
         (N, min(count, D)) float32
             Zero in rows that are not valid.
         """
-        from engine.maps.components import standard_components
+        from engine.maps.components import project, standard_axes
 
         stored = self.folder / f"components-{count}.npy"
         if not stored.exists():
-            files.write_npy(stored, standard_components(self.vectors, self.valid, count))
+            mean, directions = standard_axes(self.vectors, self.valid, count)
+            files.write_npy(self.folder / f"axes-{count}.npy", np.column_stack([mean, directions]))
+            files.write_npy(stored, project(self.vectors, self.valid, mean, directions))
         return files.read_npy(stored)
 
 
@@ -430,6 +433,13 @@ class Survey:
         """Store one number an object under `name`."""
         check_name(name)
         files.write_npy(self.path / "scores" / f"{name}.npy", np.asarray(values, np.float32))
+
+    @cached_property
+    def spaces(self) -> Spaces:
+        """The spaces in which likeness is reckoned, kept open."""
+        from engine.search.likeness.space import Spaces
+
+        return Spaces(self)
 
     @cached_property
     def labels(self) -> LabelLog:

@@ -132,6 +132,11 @@ def standard_components(vectors: np.ndarray, valid: np.ndarray, count: int) -> n
     (N, d) float32
         Signs are fixed: each component's largest loading is positive.
     """
+    return project(vectors, valid, *standard_axes(vectors, valid, count))
+
+
+def standard_axes(vectors: np.ndarray, valid: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (D,) and directions (D, d) that `project` takes to give standard components, also of other vectors."""
     axes = principal_axes(vectors, valid, count)
     scale = np.where(axes.variance > 0, 1 / np.sqrt(np.where(axes.variance > 0, axes.variance, 1.0)), 0.0)
-    return project(vectors, valid, axes.mean, axes.directions * scale)
+    return axes.mean, axes.directions * scale
