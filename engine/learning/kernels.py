@@ -111,7 +111,12 @@ def prior(family: str, dimension: int) -> Kernel:
 
 
 def fit(
-    features: np.ndarray, responses: np.ndarray, *, family: str = "rational-quadratic", mean: float = 0.0
+    features: np.ndarray,
+    responses: np.ndarray,
+    *,
+    family: str = "rational-quadratic",
+    mean: float = 0.0,
+    noise: np.ndarray | None = None,
 ) -> Kernel:
     """Fit the hyper-parameters to labels.
 
@@ -122,6 +127,8 @@ def fit(
         From 0 to 1.
     mean : float
         Prior mean of the responses.
+    noise : (M,) float, optional
+        Variance of a noise of its own that each label has, besides the white noise.
 
     Returns
     -------
@@ -134,7 +141,8 @@ def fit(
     kept = np.unique(np.linspace(0, len(responses) - 1, min(len(responses), LABELS_TO_FIT)).astype(int))
     x, y = np.asarray(features, np.float64)[kept], np.asarray(responses, np.float64)[kept] - mean
     # optimizer=None, and our own search: scikit-learn's warns whenever a parameter meets a bound, as the noise well may
-    model = GaussianProcessRegressor(start.scikit_learn(), optimizer=None).fit(x, y)
+    own = 1e-10 if noise is None else np.asarray(noise, np.float64)[kept]  # scikit-learn's own least value
+    model = GaussianProcessRegressor(start.scikit_learn(), optimizer=None, alpha=own).fit(x, y)
     centre = model.kernel_.theta
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
