@@ -10,6 +10,7 @@
     layouts/NAME/                xy.npy (N×2), meta.json
     clusters/NAME/               one code an object, meta.json with their names
     scores/NAME.npy              one number an object
+    outliers/METHOD.json         how a score of strangeness was made
     selections/                  named sets of objects
     labels.sqlite                the label log
     models/NAME/                 encoders trained here; classifiers
@@ -495,6 +496,14 @@ class Survey:
         found = self.table(rows, ["id", "ra", "dec"])
         found.insert(1, "score", score)
         return found
+
+    def outliers(self, methods: Sequence[str] | None = None, *, top: int = 25, **options) -> pd.DataFrame:
+        """Score how strange each object is, and list the strangest; see `engine.outliers.scoring.outliers`."""
+        from engine.outliers.listing import strangest
+        from engine.outliers.scoring import outliers
+
+        outliers(self, methods, **options)
+        return strangest(self, top)
 
     def interest(self, target: str, **options) -> Interest:
         """The active-learning loop for one target; see `engine.learning.interest.Interest`."""
