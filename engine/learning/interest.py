@@ -25,12 +25,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from engine.errors import UserError
 from engine.learning import acquisition as acquisitions
+from engine.learning import dirichlet, kernels, scores, steering
 from engine.learning import features as seen
-from engine.learning import kernels, scores, steering
 from engine.learning import targets as declared
 from engine.learning.batches import Batch, Situation, next_batch
-from engine.learning.labels import LabelLog, parse_value
+from engine.learning.dirichlet import ClassPosterior
+from engine.learning.kernels import Kernel
+from engine.learning.labels import Current, LabelLog, parse_value
 from engine.learning.lessons import FOUND, Lessons, bring, lessons, thinned
 from engine.learning.posterior import Posterior
 from engine.learning.steering import Steering
@@ -118,8 +121,8 @@ class Interest:
         self._features = self._shared(like, device)
         if self._features is None:
             self._features = torch.from_numpy(seen.features(found, components)).to(seen.device(device))
-        self._most = seen.most_labels(self._features)
-        self._posterior = Posterior(self._features, kernels.prior(kernel, self._features.shape[1]))
+        self.classes: tuple[str, ...] = ()
+        self._posterior: Posterior | ClassPosterior = self._model(kernels.prior(kernel, self._features.shape[1]))
         self._labelled = np.zeros(len(survey), bool)
         self._artefacts: Interest | None = None
         self._drawn: dict[int, str] = {}
@@ -127,6 +130,22 @@ class Interest:
         self.sync()
         if self.needs_refit():
             self.refit()
+
+    def _model(self, kernel: Kernel | list[Kernel], shares: np.ndarray | None = None) -> Posterior | ClassPosterior:
+        """An untaught model: of a target's classes, or of its responses."""
+        if not self.classes:
+            return Posterior(self._features, kernel)
+        kernels_of = [kernel] * len(self.classes) if isinstance(kernel, Kernel) else kernel
+        return ClassPosterior(self._features, kernels_of, shares=shares, hunted=self._hunted())
+
+    def _hunted(self) -> int:
+        """Number of the class that is looked for."""
+        return self.classes.index(self.steering.hunted) if self.steering.hunted in self.classes else 0
+
+    @property
+    def _most(self) -> int:
+        """Labels that fit in memory."""
+        return seen.most_labels(self._features, max(len(self.classes), 1))
 
     def _shared(self, like: Interest | None, device: str | None) -> torch.Tensor | None:
         """Features in memory already, if they are the same."""
@@ -170,6 +189,8 @@ class Interest:
     def _acquire(self, model: Posterior) -> np.ndarray:
         """The acquisition of a model's objects: this survey's, or some of it thought ahead."""
         name, responses = self.steering.acquisition, self._posterior.responses
+        if isinstance(model, ClassPosterior) and name in ("entropy", "bald"):
+            return model.entropy() if name == "entropy" else model.disagreement()
         best = float(responses.max()) if len(responses) else 0.0
         noise = {"noise": model.kernel.noise} if name == "bald" else {}
         return acquisitions.choose(name)(model.mean, model.sd, best=best, **noise, **self._options)
@@ -184,7 +205,23 @@ class Interest:
         """Choose anew how batches are chosen; see `engine.learning.steering.Steering`. Nothing is kept in the survey."""
         with self._lock:
             self.steering = self.steering.changed(**choices)
+            if isinstance(self._posterior, ClassPosterior):
+                self._posterior.hunted = self._hunted()
             return self.steering
+
+    def probabilities(self) -> np.ndarray:
+        """Probability of each class of the target, (N, C) float32 in the order of `classes`, NaN where pixels were unreadable.
+
+        Raises
+        ------
+        UserError
+            If the target has no classes.
+        """
+        with self._lock:
+            self.sync()
+            if not isinstance(self._posterior, ClassPosterior):
+                raise UserError(f"{self.target!r} has no classes", "label it with classes, or declare them")
+            return np.where(self.valid[:, None], self._posterior.probabilities(), np.float32(np.nan))
 
     # -- labels -------------------------------------------------------------------------------------------------------
 
@@ -239,15 +276,19 @@ class Interest:
             current = self.log.current(self.target)
             self._labelled[:] = False
             self._labelled[current.rows] = True
-            bring(self._posterior, self._taught(self._posterior.rows, self._most))
+            target = declared.read(self.survey, self.target, current)
+            if target.classes != self.classes:
+                self.classes, self._fitted = target.classes, 0
+                self._posterior = self._model(kernels.prior(self._family, self._features.shape[1]))
+            bring(self._posterior, self._taught(current, target, self._posterior.rows, self._most))
             self._version = version
             return True
 
-    def _taught(self, held: list[int], most: int) -> Lessons:
+    def _taught(self, current: Current, target: declared.Target, held: list[int], most: int) -> Lessons:
         """Labels to learn from: all that say something, or as many as fit, keeping those that the posterior holds."""
-        current = self.log.current(self.target)
-        said = lessons(current, declared.read(self.survey, self.target, current), self.valid)
-        return thinned(said, held, most, said.responses >= FOUND)
+        said = lessons(current, target, self.valid)
+        yes = said.responses == self._hunted() if self.classes else said.responses >= FOUND
+        return thinned(said, held, most, yes)
 
     # -- hyper-parameters ---------------------------------------------------------------------------------------------
 
@@ -255,20 +296,36 @@ class Interest:
         """Whether there are enough new labels for new hyper-parameters to be worth their seconds."""
         with self._lock:
             new = abs(len(self._posterior) - self._fitted)
-            return self.found and new >= max(REFIT_LEAST, REFIT_SHARE * self._fitted)
+            return self._tells() and new >= max(REFIT_LEAST, REFIT_SHARE * self._fitted)
+
+    def _tells(self) -> bool:
+        """Whether labels say anything about how far one reaches: a yes, or two classes."""
+        model = self._posterior
+        return len(np.unique(model.codes)) > 1 if isinstance(model, ClassPosterior) else self.found
 
     def refit(self) -> None:
         """Fit the hyper-parameters anew and recompute the posterior: seconds; others may use this object meanwhile."""
         with self._fitting:
             with self._lock:
-                old = self._posterior.kernel
-                labels = self._taught([], int(0.8 * self._most))
-            x = self._features[torch.from_numpy(labels.rows).to(self._features.device)].cpu().double().numpy()
-            fresh = Posterior(self._features, kernels.fit(x, labels.responses, family=old.family))
-            fresh.extend(labels.rows, labels.responses)
+                current = self.log.current(self.target)
+                target = declared.read(self.survey, self.target, current)
+                said = self._taught(current, target, [], int(0.8 * self._most))
+                classes = self.classes
+            if target.classes != classes:  # they are new: the next sync begins with them
+                return
+            fresh = self._fitted_model(said.certain)
+            bring(fresh, said)
             with self._lock:
-                self._posterior, self._fitted, self._version = fresh, len(labels.rows), -1
+                if self.classes == classes:
+                    self._posterior, self._fitted, self._version = fresh, len(said), -1
                 self.sync()
+
+    def _fitted_model(self, said: Lessons) -> Posterior | ClassPosterior:
+        """A model with hyper-parameters fitted to lessons, not yet taught."""
+        x = self._features[torch.from_numpy(said.rows).to(self._features.device)].cpu().double().numpy()
+        if not self.classes:
+            return self._model(kernels.fit(x, said.responses, family=self._family))
+        return self._model(*dirichlet.fit(x, said.responses, len(self.classes), family=self._family))
 
     # -- what next ----------------------------------------------------------------------------------------------------
 
@@ -377,6 +434,9 @@ class Interest:
     def _table(self, rows: np.ndarray) -> pd.DataFrame:
         table = self.survey.table(rows, ["id", "ra", "dec"])
         added = {"row": rows, "mean": self.mean[rows], "sd": self.sd[rows], "acquisition": self.acquisition()[rows]}
+        if self.classes:
+            chances = self.probabilities()[rows]
+            added |= {f"p {name}": chances[:, code] for code, name in enumerate(self.classes)}
         for place, (name, values) in enumerate(added.items(), start=1):
             table.insert(place, name, values)
         return table

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.learning.dirichlet import ClassPosterior
 from engine.learning.labels import Current
 from engine.learning.posterior import Posterior
 from engine.learning.targets import Target
 
 #: A response from here on counts as a yes when labels must be thinned, and when asking whether anything was found.
 FOUND = 0.5
+#: Variance of the noise of an "unsure", whose response is 0.5.
+UNSURE_NOISE = 0.25
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,28 @@ class Lessons:
     rows : (m,) int64
     responses : (m,) float64
         What the posterior learns; of classes, each one's number.
+    extra : (m,) float64
+        Variance of a noise that comes to the kernel's, in squared units of the responses: above zero for weak labels.
     """
 
     rows: np.ndarray
     responses: np.ndarray
+    extra: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def part(self, kept: np.ndarray) -> Lessons:
-        """Some of them, in order."""
-        return Lessons(self.rows[kept], self.responses[kept])
+        """Some of them: those of a mask, or of places, in that order."""
+        return Lessons(self.rows[kept], self.responses[kept], self.extra[kept])
+
+    @property
+    def certain(self) -> Lessons:
+        """Without the weak ones."""
+        return self.part(self.extra == 0)
 
 
-def lessons(current: Current, target: Target, valid: np.ndarray) -> Lessons:
+def lessons(current: Current, target: Target, valid: np.ndarray, *, unsure: float = UNSURE_NOISE) -> Lessons:
     """What a target's labels teach.
 
     Parameters
@@ -51,6 +62,8 @@ def lessons(current: Current, target: Target, valid: np.ndarray) -> Lessons:
     target : Target
     valid : (N,) bool
         Objects that have features.
+    unsure : float
+        Noise of an "unsure", a variance; infinite: it teaches nothing.
     """
     if target.kind == "classes":
         number = {name: code for code, name in enumerate(target.classes)}
@@ -58,11 +71,14 @@ def lessons(current: Current, target: Target, valid: np.ndarray) -> Lessons:
             [number.get(v, np.nan) if k == "class" else np.nan for v, k in zip(current.values, current.kinds)],
             np.float64,
         )
+        extra = np.zeros(len(responses))
     else:
         responses = current.responses
+        weak = np.array([v == "unsure" and np.isfinite(unsure) for v in current.values], bool)
+        responses, extra = np.where(weak, 0.5, responses), np.where(weak, unsure, 0.0)
     usable = np.isfinite(responses)
     usable[usable] = valid[current.rows[usable]]
-    return Lessons(current.rows[usable], responses[usable])
+    return Lessons(current.rows[usable], responses[usable], extra[usable])
 
 
 def thinned(said: Lessons, held: list[int], most: int, yes: np.ndarray) -> Lessons:
@@ -86,14 +102,27 @@ def thinned(said: Lessons, held: list[int], most: int, yes: np.ndarray) -> Lesso
     return said.part(np.sort(np.lexsort((rank, ~np.isin(said.rows, held)))[:most]))
 
 
-def bring(posterior: Posterior, said: Lessons) -> None:
-    """Make the posterior hold exactly these labels: append, pop or revise."""
-    wanted = dict(zip(said.rows.tolist(), said.responses.tolist()))
-    gone = next((i for i, row in enumerate(posterior.rows) if row not in wanted), len(posterior))
-    posterior.pop(len(posterior) - gone)
-    now = np.array([wanted[row] for row in posterior.rows])
-    if not np.array_equal(now, posterior.responses):
-        posterior.revise(now)
-    held = set(posterior.rows)
+def bring(model: Posterior | ClassPosterior, said: Lessons) -> None:
+    """Make a model hold exactly these labels: append, pop or revise.
+
+    A label that is gone, or has another noise now, takes those after it along, which are appended again.
+    """
+    wanted = dict(zip(said.rows.tolist(), zip(said.responses.tolist(), said.extra.tolist())))
+    classes = isinstance(model, ClassPosterior)
+    noise = {} if classes else {row: model.kernel.noise + extra for row, (_, extra) in wanted.items()}
+    stale = (
+        i
+        for i, row in enumerate(model.rows)
+        if row not in wanted or (noise and not np.isclose(model.noise[i], noise[row]))
+    )
+    model.pop(len(model) - next(stale, len(model)))
+    now = np.array([wanted[row][0] for row in model.rows])
+    if not np.array_equal(now, model.codes if classes else model.responses):
+        model.revise(now)
+    held = set(model.rows)
     new = [row for row in wanted if row not in held]
-    posterior.extend(new, [wanted[row] for row in new])
+    responses = [wanted[row][0] for row in new]
+    if classes:
+        model.extend(new, responses)
+    else:
+        model.extend(new, responses, np.array([noise[row] for row in new]))
