@@ -14,6 +14,7 @@ from param.parameterized import discard_events
 
 from app.chrome import Chrome
 from app.gallery.view import GalleryView
+from app.hunt.labelling import ARTEFACT
 from app.inspector.view import InspectorView
 from app.layouts.following import Following
 from app.map.beside import Beside
@@ -212,6 +213,8 @@ class Session:
             self.state.notice = ("info", f"Search and suggestions go by ‘{detail}’ now")
         elif kind == "labels" and detail == self.state.target:
             self.state.labels_version += 1
+        elif kind == "remarks" or (kind == "labels" and detail == ARTEFACT):
+            self.state.remarks_version += 1
         elif kind == "ranking" and detail == self.state.target:
             self.state.ranking_version += 1
         elif kind == "pictures":

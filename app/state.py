@@ -127,6 +127,8 @@ class State(Shown):
     clusters = param.String("", doc="Name of the clustering in use; empty: the survey has none yet.")
     clusters_version = param.Integer(0, doc="Rises when clusters were made or renamed, here or in another session.")
     labels_version = param.Integer(0, doc="Rises when labels changed, here or in another session.")
+    remarks_version = param.Integer(0, doc="Rises when comments, reviews or artefacts changed, here or elsewhere.")
+    expected = param.Parameter(None, doc="Rows that will probably be looked at next, (n,) int64, or None.")
     ranking_version = param.Integer(0, doc="Rises when a target was ranked anew.")
     notice = param.Tuple(("", ""), length=2, doc="('error' | 'info' | 'success', text) to show to the person.")
 

@@ -19,7 +19,7 @@ from app.background import Latest
 from app.changes import Changes
 from app.clusters.clusterings import Clusterings
 from app.columns import Columns, Values
-from app.hunt.codes import LABEL_NAMES, LabelCodes
+from app.hunt.codes import LabelCodes
 from app.hunt.ranking import RANKED, Ranking, Rankings
 from app.jobs import Job, Jobs
 from app.layouts.growing import Growing
@@ -29,6 +29,8 @@ from app.pictures.thumbs import Thumbs
 from app.training.runs import Runs
 from engine.data.pictures.stretch import Stretch
 from engine.errors import UserError
+from engine.learning.labels import Undone
+from engine.learning.targets import Target
 from engine.maps.clustering.clusters import PREFIX
 from engine.maps.exemplars import Exemplars
 from engine.survey import Survey
@@ -186,7 +188,9 @@ class Store:
         """
         if name == "label":
             codes = self.codes.of(target)
-            return Values(name, "category", np.where(codes == 0, -1, codes - 1).astype(np.int8), LABEL_NAMES[1:])
+            return Values(
+                name, "category", np.where(codes == 0, -1, codes - 1).astype(np.int8), self.label_names(target)[1:]
+            )
         if name in RANKED:
             ranking = self.ranking(target)
             found = np.full(self.n, np.nan) if ranking is None else getattr(ranking, name)
@@ -240,9 +244,15 @@ class Store:
     # -- labels --------------------------------------------------------------------------------------------------------
 
     def label(
-        self, rows: Sequence[int] | np.ndarray, value: str, *, target: str, user: str, view: dict | None = None
+        self,
+        rows: Sequence[int] | np.ndarray,
+        value: str | Sequence[str],
+        *,
+        target: str,
+        user: str,
+        view: dict | None = None,
     ) -> None:
-        """Write labels to the log (on disk when this returns), tell every session, and rank anew.
+        """Write one label, or one each, to the log as one batch (on disk when this returns), tell every session, rank anew.
 
         Raises
         ------
@@ -262,12 +272,29 @@ class Store:
         )
         self._labelled(target)
 
-    def undo(self, user: str, target: str | None = None):
-        """Take back the user's last labels; returns what `engine.learning.labels.LabelLog.undo` does, or None."""
+    def undo(self, user: str, target: str | Sequence[str] | None = None) -> Undone | None:
+        """Take back the user's last labels; see `engine.learning.labels.LabelLog.undo`."""
         undone = self.survey.labels.undo(user, target)
         if undone is not None:
             self._labelled(undone.target)
         return undone
+
+    def redo(self, user: str, target: str | Sequence[str] | None = None) -> Undone | None:
+        """Give again what was taken back last; see `engine.learning.labels.LabelLog.redo`."""
+        again = self.survey.labels.redo(user, target)
+        if again is not None:
+            self._labelled(again.target)
+        return again
+
+    def comment(self, row: int, text: str, *, user: str) -> None:
+        """Write a comment on an object, and tell every session; see `engine.learning.remarks.Remarks.comment`."""
+        self.survey.remarks.comment(row, text, id=self.ids([row])[0], user=user)
+        self.publish("remarks")
+
+    def review(self, row: int, later: bool, *, user: str) -> None:
+        """Note whether the user wants to see an object again, and tell every session."""
+        self.survey.remarks.review(row, later, id=self.ids([row])[0], user=user)
+        self.publish("remarks")
 
     def _labelled(self, target: str) -> None:
         self.publish("labels", target)
@@ -277,12 +304,20 @@ class Store:
         """Current label of every object, (N,) int8, read-only; see `app.hunt.codes.LabelCodes.of`."""
         return self.codes.of(target)
 
+    def label_names(self, target: str) -> tuple[str, ...]:
+        """Name of each code."""
+        return self.codes.names(target)
+
+    def target(self, name: str) -> Target:
+        """How a target is labelled: verdicts, ratings or classes."""
+        return self.codes.target(name)
+
     def labelled(self, target: str) -> np.ndarray:
         """Rows with a label, the newest last, (n,) int64."""
         return self.codes.rows(target)
 
     def label_counts(self, target: str) -> dict[str, int]:
-        """How many objects have each label: 'yes', 'no', 'unsure', 'other'."""
+        """How many objects have each label: 'yes', 'no', 'unsure', 'other', 'rated 0' …, or a class."""
         return self.codes.counts(target)
 
     # -- ranking -------------------------------------------------------------------------------------------------------

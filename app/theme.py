@@ -119,7 +119,9 @@ def value_scale(dark: bool, learned: bool = False) -> np.ndarray:
 def category_colours(names: tuple[str, ...], dark: bool) -> list[str]:
     """A colour for each category; labels have their own."""
     shown = theme(dark)
+    ratings = value_scale(dark)[np.linspace(0, len(value_scale(dark)) - 1, 6).astype(int)].tolist()
     fixed = {"yes": shown.yes, "no": shown.no, "unsure": shown.unsure, "other": shown.muted}
+    fixed |= {f"rated {k}": "#{:02x}{:02x}{:02x}".format(*colour) for k, colour in enumerate(ratings)}
     return [fixed.get(name, CATEGORY[k % len(CATEGORY)]) for k, name in enumerate(names)]
 
 

@@ -17,6 +17,8 @@ from engine.errors import UserError
 
 #: Verdicts a key can give, and their codes (`app.store.LABEL_CODES`).
 VERDICTS = {"yes": 1, "no": 2, "unsure": 3}
+#: The target under which what is no galaxy is noted, whatever is hunted.
+ARTEFACT = "artefact"
 #: Objects one confirmation may label; more is a query's work, not an eye's.
 MOST = 200_000
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from bokeh.models import ColumnDataSource
 
-from app.theme import theme
+from app.theme import category_colours, theme
 
 #: Labelled objects marked with a glyph each, the newest first; beyond it, colouring by label shows them.
 MARKED = 2000
 #: Suggestions marked on the map.
 HINTED = 20
-#: Glyph of each label code: shape as well as colour tells them apart.
-MARKS = {1: "circle", 2: "x", 3: "triangle", 4: "square"}
+#: Glyph of each verdict's code: shape as well as colour tells them apart; ratings and classes are squares.
+MARKS = {1: "circle", 2: "x", 3: "triangle"}
 
 _NOTHING: dict[str, dict[str, list]] = {
     "hints": {"x": [], "y": []},
@@ -69,12 +69,12 @@ class Marks:
         x, y = xy[np.isfinite(xy).all(axis=1)].T.astype(np.float64)
         self._set(name, x=x, y=y)
 
-    def labels(self, xy: np.ndarray, codes: np.ndarray, *, dark: bool) -> None:
-        """Show labelled objects at positions (n, 2) by their label codes (n,)."""
+    def labels(self, xy: np.ndarray, codes: np.ndarray, names: tuple[str, ...], *, dark: bool) -> None:
+        """Show labelled objects at positions (n, 2) by their label codes (n,), and the name of each code."""
         known = np.isfinite(xy).all(axis=1)
-        (x, y), shown, colours = xy[known].T.astype(np.float64), codes[known], theme(dark)
-        palette = {1: colours.yes, 2: colours.no, 3: colours.unsure, 4: colours.accent}
-        self._set("labels", x=x, y=y, marker=[MARKS[c] for c in shown], colour=[palette[c] for c in shown])
+        (x, y), shown, colours = xy[known].T.astype(np.float64), codes[known], category_colours(names[1:], dark)
+        marker = [MARKS.get(int(c), "square") for c in shown]
+        self._set("labels", x=x, y=y, marker=marker, colour=[colours[c - 1] for c in shown])
 
     def _set(self, name: str, **data) -> None:
         source = self.sources[name]

@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 
 from app.background import Background
-from app.hunt.codes import LABEL_NAMES
 from app.layouts.stored import Placed
 from app.map.camera import Box, Camera
 from app.map.colouring import Colouring
@@ -97,7 +96,7 @@ class Pointer:
             "row": row,
             "id": self._store.ids([row])[0],
             "value": self.colouring.words(row),
-            "label": LABEL_NAMES[code] if code else "",
+            "label": self._store.label_names(self._state.target)[code] if code else "",
             "pictured": bool(self._store.survey.bands),
         }
         self._overlay.card = card

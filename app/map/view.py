@@ -407,7 +407,8 @@ class MapView:
         if self._placed is not None:
             rows = self.store.labelled(self.state.target)[-MARKED:]
             codes = self.store.label_codes(self.state.target)[rows]
-            self._marks.labels(self._placed.xy[rows], codes, dark=self.state.dark)
+            names = self.store.label_names(self.state.target)
+            self._marks.labels(self._placed.xy[rows], codes, names, dark=self.state.dark)
 
     def _hint(self) -> None:
         if self._placed is not None:

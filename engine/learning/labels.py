@@ -161,7 +161,7 @@ class LabelLog(EventLog):
         user: str,
         representation: str | None = None,
         layout: str | None = None,
-        view: dict | None = None,
+        view: dict | Sequence[dict | None] | None = None,
         comment: str | None = None,
     ) -> Batch:
         """Label objects, as one batch that is on the disk when this returns.
@@ -178,8 +178,8 @@ class LabelLog(EventLog):
         user : str
         representation, layout : str, optional
             What the user was looking at.
-        view : dict, optional
-            More about that (ranges, colouring, sort); stored as JSON.
+        view : dict, or m of them, optional
+            More about that (ranges, colouring, sort; how the object was drawn); stored as JSON.
         comment : str, optional
 
         Raises
@@ -203,10 +203,10 @@ class LabelLog(EventLog):
         check_user(user)
         batch, time = uuid.uuid4().hex, now()
         representation, layout, view = seen
-        text = None if view is None else json.dumps(view, ensure_ascii=False)
+        texts = [_json(view)] * len(ids) if view is None or isinstance(view, dict) else [_json(one) for one in view]
         lines = (
             (time, user, row, name, target, value, kind, None, batch, representation, layout, text, comment)
-            for row, name, (value, kind) in zip(np.asarray(rows).tolist(), ids, values)
+            for row, name, (value, kind), text in zip(np.asarray(rows).tolist(), ids, values, texts, strict=True)
         )
         with self._transaction() as connection:
             return Batch(batch, append(connection, lines))
@@ -317,6 +317,23 @@ class LabelLog(EventLog):
             np.array(rows, np.int64), _objects(values), _objects(kinds), _objects(users), np.array(events, np.int64)
         )
 
+    def changes(self, target: str, since: int) -> list[tuple[int, str, str, int]] | None:
+        """What became of the objects that were labelled, or whose label was taken back, after an event.
+
+        Returns
+        -------
+        list of (row, value, kind, event), or None
+            The label that stands, ``(row, "", "", 0)`` if none does; None if there are more than `MANY`: read `current`.
+        """
+        touched = self._read(
+            "SELECT DISTINCT row FROM events WHERE +target = ? AND event > ? LIMIT ?", (target, since, MANY + 1)
+        )
+        if len(touched) > MANY:
+            return None
+        last = "SELECT value, kind, event FROM standing WHERE row = ? AND target = ? ORDER BY event DESC LIMIT 1"
+        found = [(row, self._read(last, (row, target))) for (row,) in touched]
+        return [(row, *(stands[0] if stands else ("", "", 0))) for row, stands in found]
+
     def targets(self) -> dict[str, dict[str, int]]:
         """How many objects have which value now: target → value → count."""
         counts: dict[str, dict[str, int]] = {}
@@ -326,6 +343,10 @@ class LabelLog(EventLog):
             if target not in RESERVED:
                 counts.setdefault(target, {})[value] = count
         return counts
+
+
+def _json(view: dict | None) -> str | None:
+    return None if view is None else json.dumps(view, ensure_ascii=False)
 
 
 def _only(target: str | Sequence[str] | None) -> tuple[str, tuple]:
