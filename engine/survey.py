@@ -488,22 +488,26 @@ class Survey:
 
         return clusters(self, method, **options)
 
-    def similar(self, ids: Sequence[str], *, unlike: Sequence[str] = (), top: int = 25, **options) -> pd.DataFrame:
-        """Objects most like some and unlike others; see `engine.search.similar.similar`."""
-        from engine.search.similar import similar
+    def similar(
+        self,
+        ids: Sequence[str] = (),
+        *,
+        unlike: Sequence[str] = (),
+        top: int = 25,
+        region: tuple[str, float, float, float, float] | None = None,
+        **options,
+    ) -> pd.DataFrame:
+        """Objects most like some and unlike others; ``image=``, ``region=(id, x0, y0, x1, y1)``, ``near=(ra, dec)``,
+        ``query=``, ``min_separation=`` and more: see `engine.search.similar.find_similar`. Notes are in ``.attrs``.
+        """
+        from engine.search.similar import find_similar
 
-        rows, score = similar(self, self.rows(ids), unlike=self.rows(unlike), top=top, **options)
-        found = self.table(rows, ["id", "ra", "dec"])
-        found.insert(1, "score", score)
-        return found
-
-    def outliers(self, methods: Sequence[str] | None = None, *, top: int = 25, **options) -> pd.DataFrame:
-        """Score how strange each object is, and list the strangest; see `engine.outliers.scoring.outliers`."""
-        from engine.outliers.listing import strangest
-        from engine.outliers.scoring import outliers
-
-        outliers(self, methods, **options)
-        return strangest(self, top)
+        part = None if region is None else (int(self.rows([region[0]])[0]), *region[1:])
+        found = find_similar(self, self.rows(ids), unlike=self.rows(unlike), top=top, region=part, **options)
+        table = self.table(found.rows, ["id", "ra", "dec"])
+        table.insert(1, "score", found.score)
+        table.attrs["notes"] = list(found.notes)
+        return table
 
     def interest(self, target: str, **options) -> Interest:
         """The active-learning loop for one target; see `engine.learning.interest.Interest`."""

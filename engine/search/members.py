@@ -71,6 +71,10 @@ def _part(survey: Survey, tiles, known, path: origins.Path, how: dict, rows: np.
         return ask(survey, how["query"]).rows
     if how.get("kind") == "cluster":
         return _cluster(survey, how)
+    if how.get("kind") == "similar":
+        from engine.search.likeness.origin import again
+
+        return again(survey, how)
     raise origins.no_longer(how)
 
 

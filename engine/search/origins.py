@@ -221,7 +221,7 @@ def _words(how: dict) -> str:
             return "box"
         case "query" | "ids" | "place":
             return str(how.get("query", how["kind"]))
-        case "members":
+        case "members" | "similar":
             return str(how.get("words", "objects chosen before"))
         case "invert":
             return f"all but {parts[0]}"
