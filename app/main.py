@@ -15,6 +15,8 @@ from param.parameterized import discard_events
 from app.chrome import Chrome
 from app.gallery.view import GalleryView
 from app.hunt.labelling import ARTEFACT
+from app.hunt.outlying import TAB as OUTLIERS
+from app.hunt.outlying import OutlyingView
 from app.inspector.view import InspectorView
 from app.layouts.following import Following
 from app.map.beside import Beside
@@ -60,6 +62,8 @@ class Session:
         self.rail = Rail(self.state, store, self.kept)
         self.beside = Beside(self.state, store, self.rail.colours, self.kept)
         self.gallery = GalleryView(self.state, store)
+        self.outlying = OutlyingView(self.state, store)
+        self.gallery.put_above(self.outlying.panel(), OUTLIERS)
         self.inspector = InspectorView(self.state, store)
         self.stretching = StretchView(self.state, store)
         self.training = TrainingView(self.state, store)
@@ -273,6 +277,7 @@ class Session:
             self.rail,
             self.rail.export,
             self.gallery,
+            self.outlying,
             self.inspector,
             self.training,
         ):

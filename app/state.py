@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.search.sets import MODES
 
 #: Tabs of the gallery, in order.
-TABS = ("selection", "suggestions", "similar", "labelled")
+TABS = ("selection", "suggestions", "outliers", "similar", "labelled")
 
 #: What can be open over the map; empty: nothing.
 PAGES = ("", "train", "compare")
@@ -43,6 +43,9 @@ RESTORED = {
     "others": "others",
     "clusters": "clusters",
     "names": "names",
+    "strange_by": "outliers",
+    "reweighted": "reweighted",
+    "hide_artefacts": "hide",
 }
 #: The same of the second map.
 RESTORED_BESIDE = {
@@ -112,6 +115,11 @@ class State(Shown):
     cursor = param.Integer(-1, doc="Row of the object in focus, shown in the inspector; -1: none.")
     hovered = param.Integer(-1, doc="Row of the object under the pointer on the map; -1: none.")
     query_rows = param.Parameter(None, doc="Rows whose like the 'similar' tab shows, (n,) int64, or None.")
+
+    strange_by = param.String("", doc="Method whose score of strangeness orders the outliers; empty: all of them together.")
+    reweighted = param.Boolean(True, doc="Whether labels move the outliers.")
+    hide_artefacts = param.Boolean(False, doc="Whether outliers that look like artefacts are left out.")
+    outliers_version = param.Integer(0, doc="Rises when scores of strangeness were computed.")
 
     dark = param.Boolean(True, doc="Dark theme.")
     stretch = param.ClassSelector(class_=Stretch, default=DEFAULT, doc="How pictures are drawn.")

@@ -20,6 +20,7 @@ from app.changes import Changes
 from app.clusters.clusterings import Clusterings
 from app.columns import Columns, Values
 from app.hunt.codes import LabelCodes
+from app.hunt.outlying import Outlying
 from app.hunt.ranking import RANKED, Ranking, Rankings
 from app.jobs import Job, Jobs
 from app.layouts.growing import Growing
@@ -45,6 +46,7 @@ class Store:
         self.changes = Changes()
         self.codes = LabelCodes(self.survey)
         self.rankings = Rankings(self.survey, self.codes, self.changes)
+        self.outlying = Outlying(self.survey)
         self.runs = Runs(self.survey.path / "models")
         self._chosen: str | None = None
         self.jobs = Jobs(self.survey.path, on_change=self._jobs_changed, on_done=self._job_done)

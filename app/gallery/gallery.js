@@ -2,7 +2,7 @@
 // Keys that move never label. While a page is on its way keys wait in a queue, so that none labels an object not yet seen.
 
 const CODES = { yes: 1, no: 2, unsure: 3 };
-const TITLES = { selection: "Selection", suggestions: "Suggestions", similar: "Similar", labelled: "Labelled" };
+const TITLES = { selection: "Selection", suggestions: "Suggestions", outliers: "Outliers", similar: "Similar", labelled: "Labelled" };
 const SIZE_KEY = "skysieve.tile";
 const PATIENCE = 4000; // ms until an unconfirmed label is pointed out
 
@@ -287,7 +287,7 @@ class Gallery {
   drawTools() {
     const { orders, sort, tab, batch, batches, verdict, rows } = this.header;
     const name = sort.replace(/^-/, "");
-    const inherent = { suggestions: "best first", similar: "most similar first", labelled: "newest first" }[tab] ?? "as it comes";
+    const inherent = { suggestions: "best first", outliers: "strangest first", similar: "most similar first", labelled: "newest first" }[tab] ?? "as it comes";
     const options = [new Option(inherent, "")];
     for (const group of orders) {
       const made = group.names.map((n) => new Option(n === "random" ? "at random" : n, n));

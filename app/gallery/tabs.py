@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.gallery.listing import Listing, shuffled
+from app.hunt import outlying
 from app.hunt.labelling import VERDICTS
 from engine.errors import UserError
+from engine.outliers.listing import Weighed
 
 #: Name of the order that looks random: a fair sample of a large selection.
 AT_RANDOM = "random"
@@ -36,6 +38,7 @@ class Wanted:
     query: np.ndarray | None = None
     batch: int = BATCHES[0]
     verdict: str = ""
+    outlying: outlying.Asked = outlying.Asked()
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Listed:
         What could not be done as asked.
     waiting : bool
         The ranking is being made; ask again when it is there.
+    weighed : Weighed, optional
+        What the outliers are listed by.
     """
 
     listing: Listing
@@ -61,6 +66,7 @@ class Listed:
     advice: str = ""
     warning: str = ""
     waiting: bool = False
+    weighed: Weighed | None = None
 
 
 def list_objects(store, wanted: Wanted) -> Listed:
@@ -134,6 +140,8 @@ def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled
     nothing = [""] * len(rows)
     if wanted.tab == "similar":
         return [f"{listed.scores.get(int(r), math.nan):.2f}" for r in rows], nothing
+    if wanted.tab == "outliers" and not wanted.sort and len(rows):
+        return outlying.numbers(listed.weighed, rows) if listed.weighed is not None else (nothing, nothing)
     ranking = store.ranking(wanted.target) if wanted.tab == "suggestions" and len(rows) else None
     if ranking is not None:
         if labelled == 0:
@@ -187,6 +195,18 @@ def _suggestions(store, wanted: Wanted) -> Listed:
     return Listed(Listing(rows))
 
 
+def _outliers(store, wanted: Wanted) -> Listed:
+    if not store.survey.representations:
+        return _nothing("Nothing to compare yet", "Make a layout: it begins with the representation that objects are compared by.")
+    if not store.outlying.kept():
+        return _nothing("What is strange here?", "‘Find outliers’ compares every object with all others. It needs no label.")
+    found = store.outlying.strangest(wanted.outlying, wanted.target)
+    rows = found.rows()
+    if len(rows) == 0:
+        return _nothing("Nothing is left to show", "All objects look like what is labelled an artefact: switch ‘Hide artefacts’ off.")
+    return Listed(Listing.by(rows, found.order[rows], descending=True), weighed=found)
+
+
 def _similar(store, wanted: Wanted) -> Listed:
     from engine.search.similar import similar
 
@@ -209,4 +229,10 @@ def _labelled(store, wanted: Wanted) -> Listed:
     return Listed(Listing(rows))
 
 
-TAB_LISTS = {"selection": _selection, "suggestions": _suggestions, "similar": _similar, "labelled": _labelled}
+TAB_LISTS = {
+    "selection": _selection,
+    "suggestions": _suggestions,
+    "outliers": _outliers,
+    "similar": _similar,
+    "labelled": _labelled,
+}

@@ -21,6 +21,7 @@ from app.background import Background
 from app.frames import Component, pack, script, styles
 from app.gallery import tabs
 from app.gallery.listing import PAGE, Listing
+from app.hunt.outlying import Asked
 from app.hunt.labelling import Labelling
 from app.state import TABS, State
 from app.wording import stretch_in_words
@@ -33,7 +34,7 @@ LATER = 2000
 #: Orders that put the interesting end first when they are chosen.
 BEST_FIRST = ("mean", "sd", "acquisition")
 #: What the objects of a tab are called where all of them are meant.
-LISTED_AS = {"selection": "selected", "suggestions": "suggested", "similar": "similar", "labelled": "listed"}
+LISTED_AS = {"selection": "selected", "suggestions": "suggested", "outliers": "listed", "similar": "similar", "labelled": "listed"}
 
 
 class GalleryGrid(Component):
@@ -104,6 +105,7 @@ class GalleryView:
         watch(self._tab_changed, ["tab"], precedence=0)
         watch(lambda *_: self.relist(), ["selection", "target", "query_rows", "sort", "tab"], precedence=1)
         watch(lambda *_: self._labels_changed(), ["labels_version"])
+        watch(lambda *_: self._outliers_changed(), ["strange_by", "reweighted", "hide_artefacts", "outliers_version"])
         watch(lambda *_: self._ranking_changed(), ["ranking_version"])
         watch(self._cursor_changed, ["cursor"])
         watch(lambda event: self.grid.param.update(dark=event.new), ["dark"])
@@ -124,7 +126,7 @@ class GalleryView:
         """What the session asks for now."""
         state = self.state
         return tabs.Wanted(
-            state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch, self._verdict
+            state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch, self._verdict, Asked.of(state)
         )
 
     def relist(self, *, page: int = 0, first: bool = False) -> None:
@@ -342,7 +344,15 @@ class GalleryView:
         groups = [{"title": "", "names": [tabs.AT_RANDOM]}]
         return groups + [{"title": title, "names": names} for title, names in self.store.value_names().items()]
 
+    def _outliers_changed(self) -> None:
+        """Other scores, or asked for in another way."""
+        self.__dict__.pop("_orders", None)
+        if self.state.tab == "outliers":
+            self.relist(first=True)
+
     def _labels_changed(self) -> None:
+        if self.state.tab == "outliers" and (self.state.reweighted or self.state.hide_artefacts):
+            self._stale = True
         self.grid.send("changed", **self._changing())
 
     def _ranking_changed(self) -> None:

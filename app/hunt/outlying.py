@@ -19,7 +19,7 @@ from app.frames import Component, pack, script, styles
 from app.state import State
 from engine.errors import UserError
 from engine.outliers.listing import Weighed, find, weigh
-from engine.outliers.scoring import FEWEST, JOINT, METHODS, Made, kept, score_name
+from engine.outliers.scoring import FEWEST, JOINT, METHODS, Made, kept
 from engine.survey import Survey
 
 #: Answers that are remembered: 17 bytes an object each.
@@ -88,14 +88,13 @@ class Outlying:
                 self._answers.popitem(last=False)
             return self._answers[key]
 
-    def numbers(self, asked: Asked, target: str, rows: np.ndarray) -> tuple[list[str], list[str]]:
-        """What is written on the tiles of some objects, and what the pointer adds."""
-        found = self.strangest(asked, target)
-        texts = [_short(float(v)) for v in found.score[rows]]
-        named = score_name(found.made.method)
-        if not asked.reweighted or not found.rated:
-            return texts, [named] * len(rows)
-        return texts, [f"{named}; re-weighted {v:.2f} of 5" for v in found.order[rows]]
+
+def numbers(found: Weighed, rows: np.ndarray) -> tuple[list[str], list[str]]:
+    """What is written on the tiles of some objects, and what the pointer adds."""
+    texts, named = [_short(float(v)) for v in found.score[rows]], found.made.score
+    if found.order is found.score or not found.rated:
+        return texts, [named] * len(rows)
+    return texts, [f"{named}; re-weighted {v:.2f} of 5" for v in found.order[rows]]
 
 
 def _short(value: float) -> str:
