@@ -18,7 +18,8 @@ the rare kind falls into several clumps; expected improvement 0.85, 0.21: with y
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -247,10 +248,15 @@ class Interest:
             user=user,
             comment=comment,
             representation=self.representation,
+            view=[{"drawn": self.drawn(row)} if self.drawn(row) else None for row in rows.tolist()],
         )
         self.sync()
         if self.needs_refit():
             self.refit()
+
+    def drawn(self, row: int) -> str:
+        """Why an object was suggested, one of `engine.learning.batches.HOW`; empty if it was not. Kept with its label."""
+        return self._drawn.get(row, "")
 
     def _values(self, labels: Mapping[str, Any]) -> list[str]:
         """Values as text, with numbers read as verdicts or as ratings."""
@@ -322,7 +328,7 @@ class Interest:
 
     def _fitted_model(self, said: Lessons) -> Posterior | ClassPosterior:
         """A model with hyper-parameters fitted to lessons, not yet taught."""
-        x = self._features[torch.from_numpy(said.rows).to(self._features.device)].cpu().double().numpy()
+        x = self.seen(said.rows)
         if not self.classes:
             return self._model(kernels.fit(x, said.responses, family=self._family))
         return self._model(*dirichlet.fit(x, said.responses, len(self.classes), family=self._family))
@@ -397,14 +403,21 @@ class Interest:
                 log=self.log,
                 like=self,
             )
-        blemished = self._artefacts.mean_raw()
+        with self._artefacts.held() as other:
+            blemished = other.mean
         return free, (blemished >= FOUND) & (blemished > mean)
 
-    def mean_raw(self) -> np.ndarray:
-        """The mean as the posterior has it, up to date with the log, (N,) float64; no NaN where pixels were unreadable."""
+    @contextmanager
+    def held(self) -> Iterator[Posterior | ClassPosterior]:
+        """The model, up to date with the log, and left alone by other threads as long as it is held."""
         with self._lock:
             self.sync()
-            return self._posterior.mean
+            yield self._posterior
+
+    def seen(self, rows: np.ndarray) -> np.ndarray:
+        """What the model sees of some objects, (n, d) float64."""
+        index = torch.from_numpy(np.asarray(rows, np.int64)).to(self._features.device)
+        return self._features[index].cpu().double().numpy()
 
     def _outlying(self) -> np.ndarray | None:
         return np.asarray(self.survey.score(OUTLIER)) if OUTLIER in self.survey.scores else None

@@ -2,7 +2,9 @@
 possible.
 
 yes 1, no 0, a rating r/5; a class teaches the posterior of every class. Of two labels of one object, by one user or two, the
-last that stands counts. An "unsure" teaches nothing: see `UNSURE_NOISE`.
+last that stands counts. An "unsure" is a weak 0.5: measured on simulated surveys whose rare kind fades into the common one, with
+"unsure" given wherever the truth is between 0.25 and 0.75, 200 labels, 16 repeats, beside ignoring them: 69.3 yes found against
+67.2 (paired difference 2.1 ± 1.0) where half of the labels are unsure, no difference (0.4 ± 0.6) where a quarter is.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from engine.learning.targets import Target
 #: A response from here on counts as a yes when labels must be thinned, and when asking whether anything was found.
 FOUND = 0.5
 #: Variance of the noise of an "unsure", whose response is 0.5.
-UNSURE_NOISE = 0.25
+UNSURE_NOISE = 0.1
 
 
 @dataclass(frozen=True)
