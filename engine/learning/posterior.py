@@ -14,34 +14,26 @@ L₂₁ = (L⁻¹ k(labels, R))ᵀ, L₂₂ L₂₂ᵀ = k(R, R) + σ_n² − L�
 Each label may have a noise of its own, and responses may be several columns over the same labels (a class each): they
 share V, and each has its z and μ.
 
-For one label that is one kernel row and one matrix-vector product: its cost is reading V once, 4MN bytes. Undoing pops
-rows.
-The factor is float64, the stream over N float32 (torch, on the accelerator if there is one), μ and σ² are summed in
-float64. On a CPU each core takes blocks of objects from end to end: the threads inside an operation would meet at a barrier
-after each, which takes milliseconds when the machine is busy (measured: 100,000 objects and 200 labels took 164 ms with two
-threads inside, 12 ms with none).
+For one label that is one kernel row and one matrix-vector product: its cost is reading V once. Undoing takes the last labels
+back. The factor is float64, the pass over N float32, μ and σ² are summed in float64.
+
+Here is the algebra of the M labels; `engine.learning.field` has what is kept for the N objects. Lines of V that are not kept,
+U, are V_U = L_UU⁻¹ (k(U, all) − L_US V_S). So any combination of lines is one of kept lines and of kernel rows:
+
+    cᵀ V = (c_S − L_USᵀ w)ᵀ V_S + wᵀ k(U, all),   w = L_UU⁻ᵀ c_U
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from scipy.linalg import cholesky, solve_triangular
 
+from engine.learning.field import Field, Step
 from engine.learning.kernels import Kernel
-
-#: Rows of V allocated at once. A list of such chunks grows without copying; untouched memory costs nothing on a CPU.
-CHUNK = 64
-#: Elements of the stream that one CPU thread works on at once: they fit its cache.
-BLOCK_CPU = 1 << 18
-#: The same on an accelerator, where a launch costs more than memory.
-BLOCK_GPU = 1 << 26
-#: Least number of objects in a block, whatever the number of labels appended at once.
-LEAST_BLOCK = 4096
+from engine.learning.room import Storage, storage
 
 
 class Posterior:
@@ -59,6 +51,8 @@ class Posterior:
         (N,).
     device : torch.device, optional
         Where to compute; the features' own if they are a tensor, else the CPU.
+    keep : Storage, optional
+        How V is kept; as the memory allows, if not given.
 
     Attributes
     ----------
@@ -77,6 +71,7 @@ class Posterior:
         mean: float | np.ndarray = 0.0,
         outputs: int | None = None,
         device: torch.device | None = None,
+        keep: Storage | None = None,
     ):
         if not isinstance(features, torch.Tensor):
             features = torch.from_numpy(np.array(features, np.float32))
@@ -87,15 +82,11 @@ class Posterior:
         self.rows: list[int] = []
         self.responses = np.zeros(self._shape(0))
         self.noise = np.zeros(0)
-        n, device = len(self.features), self.features.device
-        exact = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
-        self._half_norms = self.features.square().sum(dim=1).mul_(0.5)
-        prior = np.array(self.prior_mean, np.float64).reshape(-1, 1).repeat(n, axis=1)  # (C, N)
-        self._mean = torch.from_numpy(prior).to(device=device, dtype=exact)
-        self._variance = torch.full((n,), kernel.variance, dtype=exact, device=device)
-        self._chunks: list[torch.Tensor] = []
+        prior = np.array(self.prior_mean, np.float64).reshape(-1)
+        keep = storage(len(self.features), self.features.device) if keep is None else keep
+        self._field = Field(self.features, kernel, prior, keep)
         self._factor = np.zeros((0, 0))
-        self._z = np.zeros((0, len(self._mean)))
+        self._z = np.zeros((0, len(prior)))
 
     def __len__(self) -> int:
         """Number of labels."""
@@ -116,18 +107,23 @@ class Posterior:
     @property
     def mean(self) -> np.ndarray:
         """Posterior mean, (N,) or (N, C) float64, in the units of the responses."""
-        mean = self._mean.cpu().numpy().astype(np.float64)
+        mean = self._field.mean.cpu().numpy().astype(np.float64)
         return mean[0] if self.outputs is None else mean.T
 
     @property
     def sd(self) -> np.ndarray:
         """Posterior standard deviation of a response, the kernel's white noise included, (N,) float64."""
-        return np.sqrt(np.maximum(self._variance.cpu().numpy(), 0.0, dtype=np.float64) + self.kernel.noise)
+        return np.sqrt(np.maximum(self._field.variance.cpu().numpy(), 0.0, dtype=np.float64) + self.kernel.noise)
 
     @property
     def latent_sd(self) -> np.ndarray:
         """The same without noise: how well the underlying function is known, (N,) float64."""
-        return np.sqrt(np.maximum(self._variance.cpu().numpy(), 0.0, dtype=np.float64))
+        return np.sqrt(np.maximum(self._field.variance.cpu().numpy(), 0.0, dtype=np.float64))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes, without the features."""
+        return self._field.nbytes + self._factor.nbytes
 
     # -- labels come and go -------------------------------------------------------------------------------------------
 
@@ -140,6 +136,8 @@ class Posterior:
         rows: Sequence[int] | np.ndarray,
         responses: Sequence[float] | np.ndarray,
         noise: float | Sequence[float] | np.ndarray | None = None,
+        *,
+        patient: bool = False,
     ) -> None:
         """Add labels, in one pass over the survey.
 
@@ -150,6 +148,8 @@ class Posterior:
         noise : float or (k,) float, optional
             Variance of the noise of these labels, > 0; the kernel's if not given. A label of ten times the noise says a
             tenth as much.
+        patient : bool
+            In the background: on one core, and waiting whenever another posterior has a pass under way.
         """
         new = np.asarray(rows, np.int64)
         if len(new) == 0:
@@ -160,7 +160,7 @@ class Posterior:
             raise ValueError("the noise of a label is a variance above zero")
         below, corner = self._factor_rows(new, noise)
         z = solve_triangular(corner, y - below @ self._z, lower=True)
-        self._stream(new, below, corner, z)
+        self._field.add(Step(new, *self._combination(below), corner, z), patient=patient)
         m, k = len(self), len(new)
         self._factor = _grown(self._factor, m + k)
         self._factor[m : m + k, :m], self._factor[m : m + k, m : m + k] = below, corner
@@ -171,33 +171,28 @@ class Posterior:
     def pop(self, count: int = 1) -> None:
         """Take back the last labels."""
         for _ in range(min(count, len(self))):
-            chunk, line = divmod(len(self) - 1, CHUNK)
-            self._each_block(1, partial(self._withdraw, self._chunks[chunk][line], self._z[-1]))
-            if line == 0:
-                del self._chunks[chunk]
+            m = len(self) - 1
+            row, z, kept = np.array(self.rows[-1:]), self._z[m:], m < self._field.lines
+            below, corner = self._factor[m : m + 1, :m], self._factor[m : m + 1, m : m + 1]
             self.rows.pop()
             self.responses, self.noise, self._z = self.responses[:-1], self.noise[:-1], self._z[:-1]
-
-    def _withdraw(self, row: torch.Tensor, z: np.ndarray, part: slice) -> None:
-        for mean, weight in zip(self._mean, z.astype(np.float32).tolist()):
-            mean[part] -= row[part] * weight  # float32 products summed in float64, as they were added: no drift
-        self._variance[part] += row[part].square()
+            parts = (np.zeros((1, 0)),) * 3 if kept else self._combination(below)
+            self._field.take_back(Step(row, *parts, corner, z), kept=kept)
 
     def revise(self, responses: np.ndarray) -> None:
         """Change the responses of the labels that are there, (M,) or (M, C) float: the mean moves, the sd does not."""
         m = len(self)
+        if m == 0:
+            return
         z = solve_triangular(self._factor[:m, :m], self._columns(responses, m), lower=True)
-        change = torch.from_numpy((z - self._z).T.copy()).float().to(self.features.device)
-
-        def move(part: slice) -> None:
-            for at, chunk in self._lines(m):
-                self._mean[:, part] += change[:, at] @ chunk[:, part]
-
-        self._each_block(m, move)
+        kept, again, weights = self._combination((z - self._z).T)
+        self._field.move(kept, again, weights)
         self.responses, self._z = np.array(responses, np.float64), z
 
     def restricted(self, rows: np.ndarray) -> tuple[Posterior, np.ndarray]:
         """Make the same posterior over some objects only, to think ahead on without touching this one.
+
+        Costs M² an object, and reads nothing of V.
 
         Returns
         -------
@@ -208,19 +203,31 @@ class Posterior:
         """
         kept = np.concatenate([np.asarray(rows, np.int64), np.asarray(self.rows, np.int64)])
         index = torch.from_numpy(kept).to(self.features.device)
-        small = Posterior(self.features[index], self.kernel, mean=self.prior_mean, outputs=self.outputs)
-        small._mean, small._variance = self._mean[:, index], self._variance[index]
-        small._chunks = [chunk[:, index] for chunk in self._chunks]
-        small._factor, small._z, small.responses = self._factor.copy(), self._z.copy(), self.responses.copy()
-        small.noise = self.noise.copy()
-        small.rows = list(range(len(rows), len(kept)))
+        keep = Storage("float32", len(self) + len(kept))
+        small = Posterior(self.features[index], self.kernel, mean=self.prior_mean, outputs=self.outputs, keep=keep)
+        small.extend(range(len(rows), len(kept)), self.responses, self.noise)
+        small._field.mean.copy_(self._field.mean[:, index])
+        small._field.variance.copy_(self._field.variance[index])
         return small, kept
+
+    def exactly(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean, (n,) or (n, C), and sd, (n,), of some objects in float64 from the labels alone; M² an object.
+
+        What V is rounded to does not come in, so that the best of a ranking can be put in their true order.
+        """
+        m, x = len(self), self._labelled(np.asarray(rows, np.int64))
+        old = self._labelled(np.asarray(self.rows, np.int64))
+        lines = solve_triangular(self._factor[:m, :m], self.kernel.between(old, x), lower=True)
+        mean = lines.T @ self._z + self.prior_mean
+        variance = np.maximum(self.kernel.variance - np.square(lines).sum(axis=0), 0.0)
+        return (mean[:, 0] if self.outputs is None else mean), np.sqrt(variance + self.kernel.noise)
 
     def believe(self, row: int) -> None:
         """Pretend that a look at an object gave what is expected of it: its sd shrinks, no mean moves."""
-        self.append(row, self.mean[row])
+        expected = self._field.mean[:, row].cpu().numpy().astype(np.float64)
+        self.append(row, expected if self.outputs else expected[0])
 
-    # -- the work -----------------------------------------------------------------------------------------------------
+    # -- the algebra --------------------------------------------------------------------------------------------------
 
     def _factor_rows(self, new: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """New rows of the Cholesky factor: (k, M) left of the diagonal and the (k, k) corner, float64."""
@@ -235,64 +242,17 @@ class Posterior:
         corner[np.diag_indices_from(corner)] += noise
         return below, cholesky(corner, lower=True)
 
+    def _combination(self, of_lines: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Combinations (k, M) of lines of V, by what there is of it: weights of kept lines, objects, of kernel rows."""
+        m, s = len(self), min(len(self), self._field.lines)
+        again = np.asarray(self.rows[s:], np.int64)
+        if not len(again):
+            return of_lines, again, np.zeros((len(of_lines), 0))
+        weights = solve_triangular(self._factor[s:m, s:m], of_lines[:, s:].T, lower=True, trans="T").T
+        return of_lines[:, :s] - weights @ self._factor[s:m, :s], again, weights
+
     def _labelled(self, rows: np.ndarray) -> np.ndarray:
         return self.features[torch.from_numpy(rows).to(self.features.device)].cpu().double().numpy()
-
-    def _stream(self, new: np.ndarray, below: np.ndarray, corner: np.ndarray, z: np.ndarray) -> None:
-        """Compute the new rows of V block by block, and what they do to mean and variance."""
-        device, m, k = self.features.device, len(self), len(new)
-        self._reserve(m + k)
-        index = torch.from_numpy(new).to(device)
-        points, norms = self.features[index], self._half_norms[index]
-        left, square, change = (
-            torch.from_numpy(np.ascontiguousarray(a)).float().to(device) for a in (below, corner, z.T)
-        )
-
-        def advance(part: slice) -> None:
-            rows = torch.addmm(self._half_norms[part], points, self.features[part].T, alpha=-1)  # ½‖x‖² − x·x*
-            rows = self.kernel.of_squared_distance(rows.add_(norms[:, None]).mul_(2))
-            for at, chunk in self._lines(m):
-                rows.addmm_(left[:, at], chunk[:, part], alpha=-1)
-            if k == 1:
-                rows.div_(square)
-            else:
-                rows = torch.linalg.solve_triangular(square, rows, upper=False)
-            self._mean[:, part] += change @ rows
-            self._variance[part] -= rows.square().sum(dim=0)
-            for at, chunk in self._lines(m + k, first=m):
-                chunk[:, part] = rows[at.start - m : at.stop - m]
-
-        self._each_block(k, advance)
-
-    def _each_block(self, labels: int, work: Callable[[slice], None]) -> None:
-        """Call `work` with every block of the survey, sized for `labels` rows of V; on a CPU, one block a core at a time."""
-        on_cpu, n = self.features.device.type == "cpu", len(self.features)
-        size = max(LEAST_BLOCK, (BLOCK_CPU if on_cpu else BLOCK_GPU) // max(labels, 1))
-        blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-        if on_cpu:
-            for done in [_cores().submit(work, part) for part in blocks]:
-                done.result()
-        else:
-            for part in blocks:
-                work(part)
-
-    def _lines(self, last: int, first: int = 0) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Rows first … last of V, chunk by chunk: where they are in V, and the (n, N) tensor itself."""
-        for number, chunk in enumerate(self._chunks):
-            start, stop = max(first, number * CHUNK), min(last, (number + 1) * CHUNK)
-            if start < stop:
-                yield slice(start, stop), chunk[start - number * CHUNK : stop - number * CHUNK]
-
-    def _reserve(self, labels: int) -> None:
-        while len(self._chunks) * CHUNK < labels:
-            self._chunks.append(torch.empty((CHUNK, len(self.features)), device=self.features.device))
-
-
-@cache
-def _cores() -> ThreadPoolExecutor:
-    """One thread a core, each of which runs torch's operations alone."""
-    count = torch.get_num_threads()
-    return ThreadPoolExecutor(count, "posterior", initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _grown(factor: np.ndarray, size: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The posterior equals scikit-learn's, however the labels came: at once, in parts, one by one, or taken back."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,15 +9,16 @@ from scipy.optimize import check_grad
 from sklearn.gaussian_process import GaussianProcessRegressor
 
 from engine.errors import UserError
-from engine.learning import kernels, posterior
+from engine.learning import field, kernels, passes, room
 from engine.learning.kernels import FAMILIES, Kernel
-from engine.learning.posterior import CHUNK, Posterior
+from engine.learning.posterior import Posterior
+from engine.learning.room import CHUNK, FULL, MOST_LABELS, Storage, most_labels, storage
 
 N, D = 700, 12
 random = np.random.default_rng(5)
 FEATURES = random.normal(size=(N, D)).astype(np.float32)
 FEATURES[7] *= 40  # an outlier, as artefacts are
-ROWS = random.choice(N, 3 * CHUNK + 9, replace=False)
+ROWS = random.choice(N, 201, replace=False)
 RESPONSES = (FEATURES[ROWS, 0] + 0.5 * random.normal(size=len(ROWS)) > 0.6).astype(float)
 
 
@@ -27,8 +30,8 @@ def kernel(request):
 @pytest.fixture(params=[1 << 30, 150])
 def block(request, monkeypatch):
     """One block of objects, or many and a short one at the end."""
-    monkeypatch.setattr(posterior, "LEAST_BLOCK", 150)
-    monkeypatch.setattr(posterior, "BLOCK_CPU", request.param)
+    monkeypatch.setattr(field, "WIDTH", 256)
+    monkeypatch.setattr(field, "PIECE", request.param)
 
 
 def scikit_learn(kernel, rows, responses, mean):
@@ -53,12 +56,12 @@ def test_it_equals_scikit_learn(kernel, block, mean):
 
 def test_labels_may_come_in_any_parts(kernel, block):
     model, at = Posterior(FEATURES, kernel), 0
-    for size in (1, 1, 0, CHUNK - 3, 2, 1, 2 * CHUNK, 1, 5, 1):
+    for size in (1, 1, 0, 61, 2, 1, 128, 1, 5, 1):
         model.extend(ROWS[at : at + size], RESPONSES[at : at + size])
         at += size
     for row, response in zip(ROWS[at:], RESPONSES[at:]):
         model.append(row, response)
-    assert len(model) == len(ROWS) and len(model._chunks) == -(-len(ROWS) // CHUNK)
+    assert len(model) == len(ROWS) and len(model._field._chunks) == -(-len(ROWS) // CHUNK)
     agree(model, ROWS, RESPONSES)
 
 
@@ -83,7 +86,7 @@ def test_popping_returns_to_where_it_was(kernel):
     kept = np.r_[ROWS[:50], ROWS[60:90]]
     agree(model, kept, np.r_[RESPONSES[:50], RESPONSES[60:90]])
     model.pop(1000)
-    assert len(model) == 0 and not model._chunks
+    assert len(model) == 0 and not model._field._chunks
     np.testing.assert_allclose(model.mean, 0, atol=1e-6)
     np.testing.assert_allclose(model.sd, np.sqrt(kernel.variance + kernel.noise), atol=1e-6)
 
@@ -243,3 +246,133 @@ def test_several_outputs_are_as_many_posteriors(kernel, block):
         np.testing.assert_allclose(small.mean[:, column], alone.mean[kept], atol=1e-5)
     with pytest.raises(ValueError, match=r"should be \(1, 3\)"):
         together.append(5, 1.0)
+
+
+def scattered(model, rows, responses):
+    """Labels in, out, revised and in again, one by one and together."""
+    model.extend(rows[:20], responses[:20] + 1)
+    for row, response in zip(rows[20:60], responses[20:60]):
+        model.append(row, response)
+    model.pop(25)
+    model.revise(responses[:35])
+    model.extend(rows[35:], responses[35:])
+    return model
+
+
+@pytest.mark.parametrize("kept", [0, CHUNK, 4 * CHUNK])
+def test_lines_that_do_not_fit_are_computed_again(kernel, block, kept):
+    """Whatever is kept of V, the posterior is the same; only the time differs."""
+    model = scattered(Posterior(FEATURES, kernel, keep=Storage("float32", kept)), ROWS[:90], RESPONSES[:90])
+    assert model._field.lines == min(kept, 90) == CHUNK * len(model._field._chunks)
+    agree(model, ROWS[:90], RESPONSES[:90], atol=5e-5)
+    small, which = model.restricted(np.arange(30))
+    small.append(3, 1.0)
+    model.append(3, 1.0)
+    np.testing.assert_allclose(small.mean, model.mean[which], atol=1e-4)
+    model.pop(91)
+    np.testing.assert_allclose(model.mean, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kept", [CHUNK, 200])
+def test_half_the_memory_costs_little_precision(kernel, block, kept):
+    model = scattered(Posterior(FEATURES, kernel, keep=Storage("int16", kept)), ROWS[:90], RESPONSES[:90])
+    whole = scattered(Posterior(FEATURES, kernel, keep=Storage("float32", 200)), ROWS[:90], RESPONSES[:90])
+    np.testing.assert_allclose(model.mean, whole.mean, atol=1e-3)
+    np.testing.assert_allclose(model.sd**2, whole.sd**2, atol=5e-4 * kernel.variance)
+    rows = np.argsort(-model.mean)[:50]
+    for said, slow in zip(model.exactly(rows), scikit_learn(kernel, ROWS[:90], RESPONSES[:90], 0.0)):
+        np.testing.assert_allclose(said, slow[rows], atol=1e-6)
+    if kept == 200:
+        assert 2 * sum(c.nbytes for c in model._field._chunks) == sum(c.nbytes for c in whole._field._chunks)
+        mean, sd = model.mean, model.sd
+        model.append(11, 1.0)
+        model.pop()
+        np.testing.assert_allclose(model.mean, mean, atol=1e-13)
+        np.testing.assert_allclose(model.sd, sd, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int16"])
+def test_one_label_at_a_time_equals_all_together(kernel, kind):
+    """The fused pass and the product of blocks are each other's twins, over several blocks and strips."""
+    features = np.random.default_rng(0).normal(size=(9000, 5)).astype(np.float32)
+    one, all_, many = (Posterior(features, kernel, outputs=2, keep=Storage(kind, 64)) for _ in range(3))
+    responses = np.random.default_rng(1).normal(size=(40, 2))
+    for row in range(40):
+        one.append(100 * row, responses[row])
+    all_.extend(100 * np.arange(40), responses)
+    many.extend(100 * np.arange(40), responses, patient=True)
+    bound = 1e-4 if kind == "float32" else 3e-3  # responses of unit variance, features that are close together
+    np.testing.assert_allclose(one.mean, all_.mean, atol=bound)
+    np.testing.assert_allclose(one.sd, all_.sd, atol=bound)
+    np.testing.assert_array_equal(many.mean, all_.mean)
+
+
+def test_memory_is_bounded_and_known():
+    cpu = torch.device("cpu")
+    for n in (0, 1, 1000, 10**5, 10**6, 10**7, 10**9):
+        kept = storage(n, cpu)
+        share = kept.lines * kept.bytes * n
+        assert kept.lines >= CHUNK and (share <= room.MEMORY_SHARE * room.memory(cpu) or kept.lines == CHUNK)
+        assert (kept.kind == "float32") == (4 * FULL * max(n, 1) <= room.MEMORY_SHARE * room.memory(cpu))
+        assert CHUNK <= most_labels(n, cpu, outputs=3) <= most_labels(n, cpu) <= MOST_LABELS
+    model = Posterior(FEATURES, Kernel("rbf", 1, 3, 0.1), keep=Storage("int16", CHUNK))
+    empty = model.nbytes
+    model.extend(ROWS, RESPONSES)
+    assert model.nbytes - empty - model._factor.nbytes == 2 * CHUNK * model._field._width
+
+
+def test_thousands_of_labels(kernel):
+    rows = np.random.default_rng(9).integers(0, N, 2000)
+    model = Posterior(FEATURES, kernel, keep=Storage("float32", 1600))
+    model.extend(rows[:-2], (FEATURES[rows[:-2], 0] > 0) * 1.0)
+    model.append(rows[-2], 1.0)
+    model.append(rows[-1], 0.0)
+    agree(model, rows, model.responses, atol=1e-4)
+
+
+def test_a_pass_in_the_background_lets_others_go_first():
+    order, started, go_on = [], threading.Event(), threading.Event()
+
+    def slowly(part):
+        order.append(f"background {part}")
+        started.set()
+        if part == 0:
+            assert go_on.wait(20)
+
+    def at_once(part):
+        order.append("now")
+        go_on.set()
+        while not order.count("background 0"):
+            pass
+
+    worker = threading.Thread(target=passes.patiently, args=(slowly, range(3)))
+    worker.start()
+    assert started.wait(20)
+    passes.now(at_once, [0])
+    worker.join(20)
+    assert order == ["background 0", "now", "background 1", "background 2"]
+
+
+def test_what_goes_wrong_in_a_pass_is_raised():
+    def broken(part):
+        raise ZeroDivisionError
+
+    for run in (passes.now, passes.patiently):
+        with pytest.raises(ZeroDivisionError):
+            run(broken, range(9))
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_awkward_features_and_labels_give_numbers(family):
+    """Constant features, duplicates, and the same vector said to be both."""
+    features = np.zeros((300, 4), np.float32)
+    features[:100] = 1.5
+    features[100] = 1e6
+    model = Posterior(features, Kernel(family, 0.25, 1.0, kernels.NOISE_FLOOR * 0.25))
+    for row in range(60):
+        model.append(row, float(row % 2))
+    model.extend([0, 0, 0, 100, 100, 250], [1, 0, 1, 1, 0, 1])
+    model.revise(1 - model.responses)
+    model.pop(3)
+    assert np.isfinite(model.mean).all() and np.isfinite(model.sd).all() and (model.latent_sd >= 0).all()
+    np.testing.assert_allclose(model.mean[:100], np.delete(model.responses, -1)[:62].mean(), atol=0.02)
