@@ -268,7 +268,7 @@ class Store:
             value,
             ids=self.ids(rows),
             user=user,
-            view=view,
+            view=self._seen(rows, target, view),
             representation=self.representation,
             layout=(view or {}).get("layout"),
         )
@@ -298,9 +298,14 @@ class Store:
         self.survey.remarks.review(row, later, id=self.ids([row])[0], user=user)
         self.publish("remarks")
 
+    def _seen(self, rows: np.ndarray, target: str, view: dict | None) -> dict | list[dict] | None:
+        """What the log keeps of the view, and of why an object was suggested: random ones are an unbiased sample."""
+        drawn = self.rankings.drawn(target, rows)
+        return [{**(view or {}), **({"drawn": how} if how else {})} for how in drawn] if any(drawn) else view
+
     def _labelled(self, target: str) -> None:
         self.publish("labels", target)
-        self.rankings.rerank(target)
+        self.rankings.labelled(target)
 
     def label_codes(self, target: str) -> np.ndarray:
         """Current label of every object, (N,) int8, read-only; see `app.hunt.codes.LabelCodes.of`."""

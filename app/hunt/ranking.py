@@ -7,7 +7,7 @@ another: the old ones go on ranking meanwhile. Subscribers hear ('ranking', targ
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import numpy as np
@@ -15,7 +15,9 @@ import numpy as np
 from app.background import Latest
 from app.changes import Changes
 from app.hunt.codes import LabelCodes
+from engine.learning import steering
 from engine.learning.interest import Interest
+from engine.learning.steering import Steering
 from engine.survey import Survey
 
 #: Values that the learner makes, one number an object.
@@ -33,6 +35,8 @@ class Ranking:
     mean, sd, acquisition : (N,) float
     suggested : (n,) int64
         Rows worth a look next, best first; no labelled one among them.
+    how : (n,) str
+        Why each of them is there, see `engine.learning.batches.HOW`.
     """
 
     target: str
@@ -40,6 +44,7 @@ class Ranking:
     sd: np.ndarray
     acquisition: np.ndarray
     suggested: np.ndarray
+    how: np.ndarray
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -79,6 +84,38 @@ class Rankings:
         codes = self._codes.of(target)
         return ranking.suggested[codes[ranking.suggested] == 0][:n]
 
+    def drawn(self, target: str, rows: np.ndarray) -> list[str]:
+        """Why each object was suggested, see `engine.learning.batches.HOW`; empty of those that were not."""
+        found = self._interests.get(target)
+        return ["" if found is None else found.drawn(int(row)) for row in rows]
+
+    def steering(self, target: str) -> Steering:
+        """How a target's suggestions are chosen."""
+        found = self._interests.get(target)
+        return steering.read(self._survey, target) if found is None else found.steering
+
+    def steer(self, target: str, **choices) -> None:
+        """Choose anew how a target's suggestions are chosen; kept in the survey. Its next ranking goes by it.
+
+        Raises
+        ------
+        UserError
+            If there is no such choice, or it cannot be kept.
+        """
+        chosen = self.steering(target).changed(**choices)
+        steering.keep(self._survey, target, chosen)
+        if target in self._interests:
+            self._interests[target].steer(**asdict(chosen))
+        self._changes.publish("steering", target)
+        self.rerank(target)
+
+    def labelled(self, target: str) -> None:
+        """Rank a target anew after a label, and those that it keeps artefacts away from."""
+        self.rerank(target)
+        for name, other in list(self._interests.items()):
+            if name != target and other.steering.artefact == target:
+                self.rerank(name)
+
     def rerank(self, target: str) -> None:
         """Rank in the thread."""
         self._ranker.submit(f"rank {target}", partial(self._rank, target))
@@ -100,7 +137,8 @@ class Rankings:
         found = self._interests.get(target)
         if found is None:
             wanted = self._representation
-            found = self._survey.interest(target, representation=wanted)
+            like = next(iter(self._interests.values()), None)
+            found = self._survey.interest(target, representation=wanted, like=like)
             with self._lock:
                 if wanted == self._representation:  # else it was changed meanwhile, and is ranked anew
                     found = self._interests.setdefault(target, found)
@@ -115,9 +153,9 @@ class Rankings:
         with self._changes.reporting():
             interest = self.interest(target)
             interest.sync()
-            suggested = np.asarray(interest.next_rows(min(SUGGESTED, len(self._survey))), np.int64)
+            batch = interest.next_batch(min(SUGGESTED, len(self._survey)))
             mean, sd, acquisition = (np.array(v) for v in (interest.mean, interest.sd, interest.acquisition()))
-            self.keep(Ranking(target, mean, sd, acquisition, suggested, self._codes.counts(target)))
+            self.keep(Ranking(target, mean, sd, acquisition, batch.rows, batch.how, self._codes.counts(target)))
             if interest.needs_refit():
                 self._fitter.submit(f"fit {target}", partial(self._fit, target))
 

@@ -85,7 +85,8 @@ class OracleRankings(Rankings):
         order = np.argsort(mag)
         suggested = order[self._codes.of(target)[order] == 0].astype(np.int64)
         sd = np.full(COUNT, 0.1)
-        self.keep(Ranking(target, mean, sd, mean + sd, suggested, self._codes.counts(target)))
+        how = np.full(len(suggested), "best", object)
+        self.keep(Ranking(target, mean, sd, mean + sd, suggested, how, self._codes.counts(target)))
 
 
 class OracleStore(Store):
