@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import param
 
+from app.hunt.asking import Asking
 from engine.data.pictures.stretch import DEFAULT, Stretch
 from engine.errors import UserError
 from engine.search.sets import MODES
@@ -114,9 +115,13 @@ class State(Shown):
     )
     cursor = param.Integer(-1, doc="Row of the object in focus, shown in the inspector; -1: none.")
     hovered = param.Integer(-1, doc="Row of the object under the pointer on the map; -1: none.")
-    query_rows = param.Parameter(None, doc="Rows whose like the 'similar' tab shows, (n,) int64, or None.")
+    query_rows = param.Parameter(None, doc="A search by likeness begins with these rows, (n,) int64, or None.")
+    asking = param.ClassSelector(class_=Asking, default=Asking(), doc="What the 'similar' tab lists.")
+    region = param.Parameter(None, doc="A part of a cutout to search by: row, x0, y0, x1, y1 in pixels, or None.")
 
-    strange_by = param.String("", doc="Method whose score of strangeness orders the outliers; empty: all of them together.")
+    strange_by = param.String(
+        "", doc="Method whose score of strangeness orders the outliers; empty: all of them together."
+    )
     reweighted = param.Boolean(True, doc="Whether labels move the outliers.")
     hide_artefacts = param.Boolean(False, doc="Whether outliers that look like artefacts are left out.")
     outliers_version = param.Integer(0, doc="Rises when scores of strangeness were computed.")
@@ -142,8 +147,14 @@ class State(Shown):
 
     def __init__(self, **params):
         super().__init__(**{"user": person(), "second": Shown(), **params})
+        self.param.watch(lambda *_: self._search_anew(), ["query_rows"])
+        self._search_anew()
         self.param.watch(lambda *_: self._tell_stretch(), ["stretch", "own_stretch"])
         self.param.watch(lambda *_: self._take_stretch(), ["stretch_text"])
+
+    def _search_anew(self) -> None:
+        if self.query_rows is not None:
+            self.asking = self.asking.beginning(self.query_rows)
 
     def _tell_stretch(self) -> None:
         self.stretch_text = "" if self.stretch == self.own_stretch else self.stretch.text() or "curve=asinh"
