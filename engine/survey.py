@@ -509,6 +509,14 @@ class Survey:
         table.attrs["notes"] = list(found.notes)
         return table
 
+    def outliers(self, methods: Sequence[str] | None = None, *, top: int = 25, **options) -> pd.DataFrame:
+        """Score how strange each object is, and list the strangest; see `engine.outliers.scoring.outliers`."""
+        from engine.outliers.listing import strangest
+        from engine.outliers.scoring import outliers
+
+        outliers(self, methods, **options)
+        return strangest(self, top)
+
     def interest(self, target: str, **options) -> Interest:
         """The active-learning loop for one target; see `engine.learning.interest.Interest`."""
         from engine.learning.interest import Interest
