@@ -13,14 +13,13 @@ import numpy as np
 
 from app.gallery.listing import Listing, shuffled
 from app.hunt import outlying
+from app.hunt.asking import Asking
 from app.hunt.labelling import VERDICTS
 from engine.errors import UserError
 from engine.outliers.listing import Weighed
 
 #: Name of the order that looks random: a fair sample of a large selection.
 AT_RANDOM = "random"
-#: Objects that "Similar" lists.
-SIMILAR = 200
 #: Posterior mean from which an object counts as predicted likely: half-way between no (0) and yes (1).
 LIKELY = 0.5
 #: Sizes of a batch of suggestions.
@@ -35,7 +34,7 @@ class Wanted:
     target: str
     sort: str = ""
     selection: np.ndarray | None = None
-    query: np.ndarray | None = None
+    asking: Asking = field(default_factory=Asking)
     batch: int = BATCHES[0]
     verdict: str = ""
     outlying: outlying.Asked = outlying.Asked()
@@ -208,14 +207,16 @@ def _outliers(store, wanted: Wanted) -> Listed:
 
 
 def _similar(store, wanted: Wanted) -> Listed:
-    from engine.search.similar import similar
-
-    query = wanted.query
-    if query is None or len(query) == 0:
-        return _nothing("More like one object", "Click an object and press s: the objects most like it appear here.")
-    rows, score = similar(store.survey, query, top=SIMILAR, representation=store.representation)
-    rows = np.asarray(rows, np.int64)
-    return Listed(Listing(rows), dict(zip(rows.tolist(), np.asarray(score, np.float64).tolist())))
+    asking = wanted.asking
+    if not asking.query:
+        advice = "Press s on an object, drop a picture or FITS file here, or give a place on the sky."
+        if len(asking.query.unlike):
+            advice = "There are only objects to be unlike: press + on one to be like."
+        return _nothing("More like what?", advice)
+    rows, score = asking.find(store.survey, store.representation, selection=wanted.selection, target=wanted.target)
+    if not len(rows) and asking.filtered:
+        return _nothing("Nothing that may be found is left", "The options leave nothing over: ask for less.")
+    return Listed(Listing(rows), dict(zip(rows.tolist(), score.tolist())))
 
 
 def _labelled(store, wanted: Wanted) -> Listed:

@@ -103,7 +103,8 @@ class GalleryView:
     def _watch(self) -> None:
         watch = self.state.param.watch
         watch(self._tab_changed, ["tab"], precedence=0)
-        watch(lambda *_: self.relist(), ["selection", "target", "query_rows", "sort", "tab"], precedence=1)
+        watch(lambda *_: self.relist(), ["selection", "target", "sort", "tab"], precedence=1)
+        watch(lambda *_: self.state.tab == "similar" and self.relist(), ["asking"], precedence=1)
         watch(lambda *_: self._labels_changed(), ["labels_version"])
         watch(lambda *_: self._outliers_changed(), ["strange_by", "reweighted", "hide_artefacts", "outliers_version"])
         watch(lambda *_: self._ranking_changed(), ["ranking_version"])
@@ -126,7 +127,7 @@ class GalleryView:
         """What the session asks for now."""
         state = self.state
         return tabs.Wanted(
-            state.tab, state.target, state.sort, state.selection, state.query_rows, self._batch, self._verdict, Asked.of(state)
+            state.tab, state.target, state.sort, state.selection, state.asking, self._batch, self._verdict, Asked.of(state)
         )
 
     def relist(self, *, page: int = 0, first: bool = False) -> None:
