@@ -34,6 +34,7 @@ KEYS = {
         "[ ]": "page back, forward",
         "Enter": "open the object",
         "S": "more like this",
+        "+ −": "search by likeness: be like this one, too; be unlike it",
         "R": "next suggestions",
     },
     "Views of an object": {

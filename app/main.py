@@ -15,6 +15,8 @@ from param.parameterized import discard_events
 from app.chrome import Chrome
 from app.gallery.view import GalleryView
 from app.hunt.labelling import ARTEFACT
+from app.hunt.likeness import TAB as SIMILAR
+from app.hunt.likeness import LikenessView
 from app.hunt.outlying import TAB as OUTLIERS
 from app.hunt.outlying import OutlyingView
 from app.inspector.view import InspectorView
@@ -64,6 +66,8 @@ class Session:
         self.gallery = GalleryView(self.state, store)
         self.outlying = OutlyingView(self.state, store)
         self.gallery.put_above(self.outlying.panel(), OUTLIERS)
+        self.likeness = LikenessView(self.state, store, self.kept.selecting)
+        self.gallery.put_above(self.likeness.panel(), SIMILAR)
         self.inspector = InspectorView(self.state, store)
         self.stretching = StretchView(self.state, store)
         self.training = TrainingView(self.state, store)
@@ -278,6 +282,7 @@ class Session:
             self.rail.export,
             self.gallery,
             self.outlying,
+            self.likeness,
             self.inspector,
             self.training,
         ):
