@@ -19,6 +19,8 @@ from app.hunt.likeness import TAB as SIMILAR
 from app.hunt.likeness import LikenessView
 from app.hunt.outlying import TAB as OUTLIERS
 from app.hunt.outlying import OutlyingView
+from app.hunt.reasons import ReasonsView
+from app.hunt.steering import SteeringView
 from app.inspector.view import InspectorView
 from app.layouts.following import Following
 from app.map.beside import Beside
@@ -68,7 +70,10 @@ class Session:
         self.gallery.put_above(self.outlying.panel(), OUTLIERS)
         self.likeness = LikenessView(self.state, store, self.kept.selecting)
         self.gallery.put_above(self.likeness.panel(), SIMILAR)
+        self.steering = SteeringView(self.state, store, self.gallery.relist)
+        self.gallery.put_above(self.steering.panel(), "suggestions")
         self.inspector = InspectorView(self.state, store)
+        self.reasons = ReasonsView(self.state, store)
         self.stretching = StretchView(self.state, store)
         self.training = TrainingView(self.state, store)
         self.running = JobList(store, small=True, margin=(0, 8), align="center")
@@ -83,6 +88,7 @@ class Session:
     def _page(self) -> pmui.Page:
         drawer = pn.Column(
             self.inspector.panel(),
+            self.reasons.panel(),
             css_classes=["inspector-drawer"],
             margin=0,
             visible=self.state.param.inspecting,
@@ -217,6 +223,7 @@ class Session:
         self.rail.heard(kind, detail)
         self.following.heard(kind, detail)
         self.training.heard(kind)
+        self.steering.heard(kind, detail)
         if kind == "representation":
             self.state.notice = ("info", f"Search and suggestions go by ‘{detail}’ now")
         elif kind == "labels" and detail == self.state.target:
@@ -284,6 +291,8 @@ class Session:
             self.outlying,
             self.likeness,
             self.inspector,
+            self.reasons,
+            self.steering,
             self.training,
         ):
             getattr(view, "close", lambda: None)()
