@@ -138,7 +138,7 @@ def weigh(
         if reweight:
             order = reweighting.reweighted(score, seen, given)
         if hide_artefacts:
-            hidden = reweighting.like_artefacts(seen, rows, others=np.setdiff1d(given.rows, rows))
+            hidden = reweighting.like_artefacts(seen, rows, others=np.setdiff1d(given.rows, rows), valid=valid)
     elif reweight:
         order = reweighting.rescaled(score)
     return Weighed(made, score, order, hidden, len(given), len(rows))

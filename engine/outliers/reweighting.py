@@ -47,8 +47,10 @@ LEAST = 0.1
 TILE = 4096
 #: What is labelled with one of these words, or "yes" for a target of such a name, is no object of the sky.
 ARTEFACT = ("artefact", "artifact")
-#: Objects whose score is brought below this share of itself by artefacts alone look like artefacts.
-HIDDEN = 0.5
+#: Objects drawn at random that stand for what is no artefact: at least so many, and so many for each artefact.
+BACKGROUND, BACKGROUND_SHARE = 200, 10
+#: Predicted rating, of 5 for an artefact, from which an object looks like one.
+LIKE = 2.0
 #: Trees of the random forest.
 TREES = 200
 
@@ -250,9 +252,14 @@ def forest(features: np.ndarray, given: Opinions, *, seed: int = 0) -> np.ndarra
 
 
 def like_artefacts(
-    features: np.ndarray, rows: np.ndarray, *, others: np.ndarray | None = None, alpha: float = ALPHA
+    features: np.ndarray, rows: np.ndarray, *, others: np.ndarray | None = None, valid: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which objects look like what is labelled an artefact: those that these labels alone would bring below half of their score.
+    """Which objects look like what is labelled an artefact.
+
+    A few rejections alone would speak for all that is strange. So the process is told as well that objects drawn at
+    random are none, which nearly all of them are, and what it then takes for two fifths an artefact looks like one.
+    On simulated surveys of 10,000 objects, 15 labels hid 60-70 % of the artefacts among the 200 strangest and 1-2 %
+    of the rest.
 
     Parameters
     ----------
@@ -260,7 +267,9 @@ def like_artefacts(
     rows : (m,) int64
         Artefacts; none: nothing looks like one.
     others : (q,) int64, optional
-        Labelled as something else: what is nearer to one of them does not look like an artefact.
+        Labelled as something else; never among the result.
+    valid : (N,) bool, optional
+        Objects that have features; all if not given.
 
     Returns
     -------
@@ -269,11 +278,17 @@ def like_artefacts(
     """
     if not len(rows):
         return np.zeros(len(features), bool)
-    distance, _ = nearest_and_predicted(features, Opinions(rows, np.zeros(len(rows))))
-    found = factor(np.zeros(len(features), np.float32), distance, float(distance.mean()), alpha=alpha) < HIDDEN
-    if others is not None and len(others):
-        found &= nearest_and_predicted(features, Opinions(others, np.zeros(len(others))))[0] >= distance
-    found[rows] = True
+    others = np.zeros(0, np.int64) if others is None else others
+    free = np.ones(len(features), bool) if valid is None else valid.copy()
+    free[rows] = free[others] = False
+    pool = np.flatnonzero(free)
+    count = min(len(pool), max(BACKGROUND, BACKGROUND_SHARE * len(rows)))
+    drawn = np.random.default_rng(0).choice(pool, count, replace=False)
+    told = np.concatenate([rows, others, drawn]).astype(np.int64)
+    ratings = np.zeros(len(told))
+    ratings[: len(rows)] = TOP
+    found = nearest_and_predicted(features, Opinions(told, ratings))[1] > LIKE
+    found[rows], found[others] = True, False
     return found
 
 
