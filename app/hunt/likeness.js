@@ -177,9 +177,9 @@ class Likeness {
     }
   }
 
-  say({ kind, text }) {
+  say({ tone, text }) {
     this.said.textContent = text;
-    this.said.dataset.kind = kind;
+    this.said.dataset.kind = tone;
     this.said.hidden = !text;
   }
 
@@ -190,10 +190,10 @@ class Likeness {
     if (!file) return;
     const { largest } = this.header ?? { largest: 0 };
     if (file.size > largest) {
-      this.say({ kind: "error", text: `${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MiB; a page may send ${largest >> 20}. Cut the object out of it first.` });
+      this.say({ tone: "error", text: `${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MiB; a page may send ${largest >> 20}. Cut the object out of it first.` });
       return;
     }
-    this.say({ kind: "busy", text: `Reading ${file.name}…` });
+    this.say({ tone: "busy", text: `Reading ${file.name}…` });
     const bytes = new Uint8Array(await file.arrayBuffer());
     const header = new TextEncoder().encode(JSON.stringify({ name: file.name, number: (this.files += 1), sizes: [bytes.length] }));
     const message = new Uint8Array(4 + header.length + bytes.length);

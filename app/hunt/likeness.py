@@ -119,7 +119,7 @@ class LikenessView:
                 "selection": None if selection is None else len(selection),
                 "pixels": bool(self.store.survey.bands),
                 "largest": LARGEST,
-                "said": {"kind": self._said[0], "text": self._said[1]},
+                "said": {"tone": self._said[0], "text": self._said[1]},
             }
             self.bar.frame = pack(header, pictures)
 
@@ -137,7 +137,7 @@ class LikenessView:
     def _say(self, kind: str, text: str) -> None:
         """Say something under the chips: 'error', 'info' or 'busy'."""
         self._said = (kind, text)
-        self.bar.send("said", kind=kind, text=text)
+        self.bar.send("said", tone=kind, text=text)
 
     # -- what is asked for ---------------------------------------------------------------------------------------------
 
