@@ -48,6 +48,12 @@ class Lessons:
         """Some of them: those of a mask, or of places, in that order."""
         return Lessons(self.rows[kept], self.responses[kept], self.extra[kept])
 
+    def and_against(self, rows: np.ndarray) -> Lessons:
+        """The same and a no for each of some objects that these say nothing of."""
+        new = rows[~np.isin(rows, self.rows)]
+        nothing = np.zeros(len(new))
+        return Lessons(np.append(self.rows, new), np.append(self.responses, nothing), np.append(self.extra, nothing))
+
     @property
     def certain(self) -> Lessons:
         """Without the weak ones."""
