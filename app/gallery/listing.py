@@ -84,6 +84,28 @@ class Listing:
         """Number of pages, at least one."""
         return max(1, -(-len(self) // PAGE))
 
+    @staticmethod
+    def start(page: int) -> int:
+        """Objects before a page."""
+        return page * PAGE
+
+    def place(self, row: int) -> tuple[int, int] | None:
+        """Page of an object and its position there, found in O(n); None if it is not listed."""
+        found = np.flatnonzero(self.rows == row)
+        if not len(found):
+            return None
+        at = int(found[0])
+        if self._keys is not None:
+            key = self._keys[at]
+            before = ~np.isnan(self._keys) if np.isnan(key) else self._keys < key
+            same = np.isnan(self._keys) if np.isnan(key) else self._keys == key
+            at = int(np.count_nonzero(before) + np.count_nonzero(same[:at]))
+        return at // PAGE, at % PAGE
+
+    def all(self) -> np.ndarray:
+        """Every row in order, (n,) int64; sorts them all."""
+        return self.rows if self._keys is None else self.rows[np.argsort(self._keys, kind="stable")]
+
     def page(self, number: int) -> np.ndarray:
         """Row numbers on a page, counted from 0; the nearest page if there is no such."""
         start = min(max(number, 0), self.pages - 1) * PAGE

@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.gallery.batches import Batches
 from app.gallery.listing import Listing, shuffled
 from app.hunt import outlying
 from app.hunt.asking import Asking
-from app.hunt.labelling import VERDICTS
+from app.hunt.codes import codes_of
+from app.hunt.labelling import ARTEFACT
 from engine.errors import UserError
 from engine.outliers.listing import Weighed
 
@@ -22,13 +24,18 @@ from engine.outliers.listing import Weighed
 AT_RANDOM = "random"
 #: Posterior mean from which an object counts as predicted likely: half-way between no (0) and yes (1).
 LIKELY = 0.5
+#: What the labelled tab can be narrowed to beside labels: objects marked in other ways.
+MARKED = ("mark:artefact", "mark:later", "mark:comment")
 #: Sizes of a batch of suggestions.
 BATCHES = (10, 25, 50, 100)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a session asks of a tab; see `app.state.State` for the meaning of each."""
+    """What a session asks of a tab; see `app.state.State` for the meaning of most.
+
+    `only`: a label, or one of `MARKED`, that the labelled tab shows; empty: every label. `words`: what a comment must say.
+    """
 
     tab: str
     target: str
@@ -36,7 +43,9 @@ class Wanted:
     selection: np.ndarray | None = None
     asking: Asking = field(default_factory=Asking)
     batch: int = BATCHES[0]
-    verdict: str = ""
+    only: str = ""
+    words: str = ""
+    user: str = ""
     outlying: outlying.Asked = outlying.Asked()
 
 
@@ -59,7 +68,7 @@ class Listed:
         What the outliers are listed by.
     """
 
-    listing: Listing
+    listing: Listing | Batches
     scores: dict[int, float] = field(default_factory=dict)
     title: str = ""
     advice: str = ""
@@ -83,7 +92,20 @@ def list_objects(store, wanted: Wanted) -> Listed:
         listing = sort(store, found.listing.rows, wanted.sort, wanted.target)
     except UserError as error:
         return Listed(found.listing, found.scores, warning=str(error))
+    if wanted.tab == "suggestions":
+        return Listed(Batches(listing.all()))
     return Listed(listing, found.scores)
+
+
+def following(store, wanted: Wanted, batches: Batches) -> np.ndarray:
+    """The batch that comes after those shown, (≤ batch,) int64, in the order that is wanted."""
+    rows = batches.fresh(store.suggestions(wanted.target, wanted.batch + len(batches)), wanted.batch)
+    if not wanted.sort or not len(rows):
+        return rows
+    try:
+        return sort(store, rows, wanted.sort, wanted.target).all()
+    except UserError:  # told when the list was made
+        return rows
 
 
 def sort(store, rows: np.ndarray, order: str, target: str) -> Listing:
@@ -117,9 +139,9 @@ def summary(counts: dict[str, int], found: int) -> str:
     if not any(counts.values()):
         return (
             "No label yet: these objects are spread over the survey so that each kind is met early. "
-            "Label some with y, n, u; the ranking starts with the first."
+            "Label some; the ranking starts with the first."
         )
-    parts = [f"{counts[v]:,} {v}" for v in VERDICTS if counts.get(v)]
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
     return " · ".join([*parts, f"{found:,} more predicted likely"])
 
 
@@ -191,18 +213,25 @@ def _suggestions(store, wanted: Wanted) -> Listed:
         return _nothing(
             "No suggestion is left", "All that was suggested is labelled; the next ranking brings more.", waiting=True
         )
-    return Listed(Listing(rows))
+    return Listed(Batches(rows))
 
 
 def _outliers(store, wanted: Wanted) -> Listed:
     if not store.survey.representations:
-        return _nothing("Nothing to compare yet", "Make a layout: it begins with the representation that objects are compared by.")
+        return _nothing(
+            "Nothing to compare yet", "Make a layout: it begins with the representation that objects are compared by."
+        )
     if not store.outlying.kept():
-        return _nothing("What is strange here?", "‘Find outliers’ compares every object with all others. It needs no label.")
+        return _nothing(
+            "What is strange here?", "‘Find outliers’ compares every object with all others. It needs no label."
+        )
     found = store.outlying.strangest(wanted.outlying, wanted.target)
     rows = found.rows()
     if len(rows) == 0:
-        return _nothing("Nothing is left to show", "All objects look like what is labelled an artefact: switch ‘Hide artefacts’ off.")
+        return _nothing(
+            "Nothing is left to show",
+            "All objects look like what is labelled an artefact: switch ‘Hide artefacts’ off.",
+        )
     return Listed(Listing.by(rows, found.order[rows], descending=True), weighed=found)
 
 
@@ -220,14 +249,42 @@ def _similar(store, wanted: Wanted) -> Listed:
 
 
 def _labelled(store, wanted: Wanted) -> Listed:
-    current = store.survey.labels.current(wanted.target)
-    values = np.asarray(current.values, object)
-    kept = np.array([not wanted.verdict or v == wanted.verdict for v in values], bool)
-    rows = np.asarray(current.rows, np.int64)[kept][::-1]  # the newest first
+    rows = _narrowed(store, wanted)
+    if wanted.words.strip():
+        said = store.survey.remarks.commented(wanted.words)
+        rows = said if not wanted.only else rows[np.isin(rows, said)]
     if len(rows) == 0:
-        what = f"labelled {wanted.verdict}" if wanted.verdict in VERDICTS else "labelled"
-        return _nothing(f"No object is {what} for ‘{wanted.target}’", "Press y, n or u on an object: yes, no, unsure.")
+        return _nothing(*_why_nothing(wanted))
     return Listed(Listing(rows))
+
+
+def _narrowed(store, wanted: Wanted) -> np.ndarray:
+    """Labelled objects, or those with one label or mark, the newest first."""
+    remarks = store.survey.remarks
+    if wanted.only == "mark:comment":
+        return remarks.commented()
+    if wanted.only == "mark:later":
+        return remarks.to_review(wanted.user)
+    target = ARTEFACT if wanted.only == "mark:artefact" else wanted.target
+    rows, codes = store.labelled(target)[::-1], store.label_codes(target)
+    if not wanted.only:
+        return rows
+    code = 1 if wanted.only == "mark:artefact" else codes_of(store.target(target)).get(wanted.only, -1)
+    return rows[codes[rows] == code]
+
+
+def _why_nothing(wanted: Wanted) -> tuple[str, str]:
+    """What to say instead of labelled objects."""
+    if wanted.words.strip():
+        return f"No comment says ‘{wanted.words.strip()}’", "Press w on an object to write one."
+    others = {
+        "mark:artefact": ("No artefact yet", "Press a on an object that is no galaxy: it is kept out of every hunt."),
+        "mark:later": ("Nothing to review later", "Press Shift J on an object to come back to it."),
+        "mark:comment": ("No comment yet", "Press w on an object to write one."),
+    }
+    what = f"labelled {wanted.only}" if wanted.only else "labelled"
+    nothing = f"No object is {what} for ‘{wanted.target}’", "Press one of the keys below on an object to label it."
+    return others.get(wanted.only, nothing)
 
 
 TAB_LISTS = {

@@ -3,13 +3,13 @@
 Python decides what is listed and in which order; the browser draws it, moves the cursor and shows a label before it is
 confirmed. A page is one frame (`app.frames`); pictures the browser has already are not sent again, and the next page's
 follow when the page is there. An order is never changed under the reader's eyes: labels and rankings repaint marks and
-numbers, and the list is made anew when another tab, order, selection or target is chosen, on ``r``, or when a batch is
-labelled through.
+numbers, and the list is made anew when another tab, order, selection or target is chosen, or on ``r``. Suggestions are a queue
+of batches (`app.gallery.batches`): the next one lies ready in the browser, pictures and all, before this one is labelled
+through, and the browser alone decides when to go on to it.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import cached_property
 
 import numpy as np
@@ -19,35 +19,38 @@ from panel.custom import Child
 
 from app.background import Background
 from app.frames import Component, pack, script, styles
-from app.gallery import tabs
+from app.gallery import marks, tabs
+from app.gallery.answering import Answering, row_of
+from app.gallery.batches import Batches
+from app.gallery.held import Held
 from app.gallery.listing import PAGE, Listing
 from app.hunt.outlying import Asked
-from app.hunt.labelling import Labelling
 from app.state import TABS, State
 from app.wording import stretch_in_words
 from engine.errors import UserError
 
-#: Pictures the browser is trusted to keep (about 3 kB each).
-KEPT = 600
-#: Objects from which a whole selection is labelled in the thread: 100,000 take 1 s.
-LATER = 2000
 #: Orders that put the interesting end first when they are chosen.
 BEST_FIRST = ("mean", "sd", "acquisition")
-#: What the objects of a tab are called where all of them are meant.
-LISTED_AS = {"selection": "selected", "suggestions": "suggested", "outliers": "listed", "similar": "similar", "labelled": "listed"}
+#: Objects after the cursor whose large pictures are read before they are asked for.
+EXPECTED = 3
+
+
+#: The browser's part, in the order in which its classes build on each other.
+SCRIPTS = ("pictures", "tiles", "strip", "labels", "sifting", "tools", "keys", "gallery")
 
 
 class GalleryGrid(Component):
     """The gallery's part in the browser."""
 
     ahead = param.Bytes(b"", doc="Pictures of the next page; see `app.frames.pack`.")
+    following = param.Bytes(b"", doc="The batch of suggestions that comes next.")
     redrawn = param.Bytes(b"", doc="Pictures of this page under another stretch.")
     above = Child(
         doc="What lies between the tabs and the objects: a row of controls for some tabs, see `GalleryView.controls`."
     )
 
-    _esm = script("gallery/gallery.js")
-    _stylesheets = [styles("gallery/gallery.css")]  # noqa: RUF012 (Panel's class attribute)
+    _esm = script(*(f"gallery/{part}.js" for part in SCRIPTS))
+    _stylesheets = [styles("gallery/gallery.css"), styles("gallery/labels.css")]  # noqa: RUF012 (Panel's class attribute)
 
 
 class GalleryView:
@@ -62,7 +65,6 @@ class GalleryView:
     def __init__(self, state: State, store):
         self.state = state
         self.store = store
-        self.labelling = Labelling(state, store)
         self.background = Background(pn.state.curdoc)
         self.controls = pn.Column(margin=0, sizing_mode="stretch_width")
         self.grid = GalleryGrid(
@@ -71,20 +73,26 @@ class GalleryView:
         self._listed = tabs.Listed(Listing(np.zeros(0, np.int64)))
         self._shown = np.zeros(0, np.int64)
         self._ids: list[str] = []
-        self._page = 0
-        self._sequence = 0
+        self.page = 0
+        self._sequence = self._current = 0  # number of the newest frame or offer, and of what the browser shows
         self._redraws = 0
-        self._sent: OrderedDict[int, None] = OrderedDict()
+        self._held = Held()
         self._batch = tabs.BATCHES[0]
-        self._verdict = ""
+        self._only = self._words = ""
         self._sorts: dict[str, str] = {}
-        self._asked: tuple[str, np.ndarray, str] | None = None
         self._likely = 0
+        self._waiting = False  # the browser has come to the end of the last batch
         self._stale = False
         self._own_cursor = False
         self._first = True
+        self._answering = Answering(self)
         self._watch()
         self.relist()
+
+    @property
+    def listing(self) -> Listing | Batches:
+        """What is listed, in order."""
+        return self._listed.listing
 
     def panel(self) -> GalleryGrid:
         """What the shell lays out."""
@@ -105,11 +113,12 @@ class GalleryView:
         watch(self._tab_changed, ["tab"], precedence=0)
         watch(lambda *_: self.relist(), ["selection", "target", "sort", "tab"], precedence=1)
         watch(lambda *_: self.state.tab == "similar" and self.relist(), ["asking"], precedence=1)
-        watch(lambda *_: self._labels_changed(), ["labels_version"])
+        watch(lambda *_: self._labels_changed(), ["labels_version", "remarks_version"])
         watch(lambda *_: self._outliers_changed(), ["strange_by", "reweighted", "hide_artefacts", "outliers_version"])
         watch(lambda *_: self._ranking_changed(), ["ranking_version"])
         watch(self._cursor_changed, ["cursor"])
         watch(lambda event: self.grid.param.update(dark=event.new), ["dark"])
+        watch(lambda *_: self._labels_changed(), ["dark"])
         watch(lambda event: self.grid.send("inspecting", open=event.new), ["inspecting"])
         watch(lambda *_: self._restretch(), ["stretch", "own_stretch"])
         watch(self._stretching_changed, ["stretching"])
@@ -127,7 +136,16 @@ class GalleryView:
         """What the session asks for now."""
         state = self.state
         return tabs.Wanted(
-            state.tab, state.target, state.sort, state.selection, state.asking, self._batch, self._verdict, Asked.of(state)
+            state.tab,
+            state.target,
+            state.sort,
+            state.selection,
+            state.asking,
+            self._batch,
+            self._only,
+            self._words,
+            state.user,
+            outlying=Asked.of(state),
         )
 
     def relist(self, *, page: int = 0, first: bool = False) -> None:
@@ -137,7 +155,7 @@ class GalleryView:
         self.grid.send("busy", text=f"Sorting {count:,} objects…" if wanted.sort and count > PAGE else "Loading…")
 
         def listed(found: tabs.Listed) -> None:
-            self._listed, self._stale = found, False
+            self._listed, self._stale, self._waiting = found, False, False
             if found.warning:
                 self.state.notice = ("error", found.warning)
             self.show_page(page, place=0 if first else None)
@@ -167,12 +185,12 @@ class GalleryView:
 
         def work():
             rows = listing.page(page)
-            missing = [int(r) for r in rows if int(r) not in self._sent]
+            missing = self._held.missing(rows)
             likely = tabs.likely(self.store, self.state.target) if self.state.tab == "suggestions" else 0
             return rows, self.store.ids(rows), dict(zip(missing, self.store.pictures(missing, stretch))), likely
 
         def done(found) -> None:
-            self._page = page
+            self.page = page
             self._shown, self._ids, pictures, self._likely = found
             self._place_cursor(place)
             self._send_frame(pictures)
@@ -180,6 +198,7 @@ class GalleryView:
                 self._restretch()
             else:
                 self._send_ahead(page + 1)
+                self._offer()
 
         self.background.run("page", work, done, self._page_failed)
 
@@ -194,15 +213,85 @@ class GalleryView:
             return
 
         def work():
-            rows = [int(r) for r in listing.page(page) if int(r) not in self._sent]
+            rows = self._held.missing(listing.page(page))
             return dict(zip(rows, self.store.pictures(rows, stretch)))
 
         def done(pictures: dict[int, bytes]) -> None:
             if pictures:
-                dropped = self._remember(pictures)
+                dropped = self._held.note(pictures, self._shown)
                 self.grid.ahead = pack({"pictured": list(pictures), "drop": dropped}, list(pictures.values()))
 
         self.background.run("ahead", work, done)
+
+    def reveal(self, row: int) -> bool:
+        """Put the cursor on an object, on whichever page it is; whether a page follows."""
+        place = self.listing.place(row)
+        if place is None or place[0] == self.page:
+            self._move_cursor(row)
+            self.grid.send("cursor", row=row)
+            return False
+        self.show_page(place[0], place=place[1])
+        return True
+
+    # -- the queue of suggestions --------------------------------------------------------------------------------------
+
+    def _offer(self) -> None:
+        """Send the batch that comes after the one shown, so that the browser can go on to it without asking."""
+        listing, stretch, wanted = self.listing, self.state.stretch, self.wanted()
+        if not isinstance(listing, Batches) or not len(listing) or self.page < listing.pages - 1:
+            return
+
+        def work():
+            rows = tabs.following(self.store, wanted, listing)
+            missing = self._held.missing(rows)
+            return rows, self.store.ids(rows), dict(zip(missing, self.store.pictures(missing, stretch)))
+
+        def done(found) -> None:
+            rows, ids, pictures = found
+            if self.listing is not listing or self.state.stretch != stretch:
+                return
+            if not len(rows):
+                if self._waiting:
+                    self.grid.send("exhausted")
+                return
+            self._send_offer(listing, rows, ids, pictures)
+
+        self.background.run("offer", work, done)
+
+    def _send_offer(self, listing: Batches, rows: np.ndarray, ids: list[str], pictures: dict[int, bytes]) -> None:
+        self._sequence += 1
+        listing.offer(self._sequence, rows)
+        dropped = self._held.note(pictures, [*self._shown, *rows])
+        header = {
+            **self._on_tiles(rows),
+            "sequence": self._sequence,
+            "rows": rows,
+            "ids": ids,
+            "page": listing.pages,
+            "pages": listing.pages + 1,
+            "start": len(listing),
+            "total": len(listing) + len(rows),
+            "pictured": list(pictures),
+            "drop": dropped,
+        }
+        self.grid.following = pack(header, list(pictures.values()))
+
+    def _next(self, message: dict) -> None:
+        """The browser has gone on to the batch it was offered, or waits for one."""
+        listing, number = self.listing, message.get("number")
+        if not isinstance(listing, Batches):
+            return
+        if not listing.take(number):
+            self._waiting = True
+            self._offer()
+            return
+        self._waiting = False
+        self.page, self._current = listing.pages - 1, number
+        self._shown = listing.page(self.page)
+        self._ids = self.store.ids(self._shown)
+        self._move_cursor(row_of(message, self.store.n))
+        self._labels_changed()
+        self._offer()
 
     # -- the stretch ---------------------------------------------------------------------------------------------------
 
@@ -216,16 +305,18 @@ class GalleryView:
     def _restretch(self) -> None:
         """Draw what is shown anew: the tiles stay where they are, and keep their pictures until the new ones are there."""
         rows, stretch = self._shown, self.state.stretch
-        self._sent.clear()
-        self.background.cancel("ahead")
+        self._held.clear()
+        for key in ("ahead", "offer"):
+            self.background.cancel(key)
         self.grid.send("stretch", text=self._stretched)
 
         def done(pictures: list[bytes]) -> None:
             self._redraws += 1
-            dropped = self._remember(dict(zip(rows.tolist(), pictures)))
+            dropped = self._held.note(rows.tolist(), self._shown)
             header = {"rows": rows, "number": self._redraws, "drop": dropped}
             self.grid.redrawn = pack(header, pictures)
             self.state.drawn = stretch
+            self._offer()
 
         def failed(error: UserError) -> None:
             self.state.param.update(notice=("error", str(error)), drawn=stretch)
@@ -237,16 +328,6 @@ class GalleryView:
         """What the chip says; empty while the survey is drawn as it is by itself."""
         state = self.state
         return "" if state.stretch == state.own_stretch else stretch_in_words(state.stretch, state.own_stretch)
-
-    def _remember(self, pictures: dict[int, bytes]) -> list[int]:
-        """Note what the browser has now; the rows it may forget, never one that is shown or was just sent."""
-        for row in [*self._shown.tolist(), *pictures]:
-            self._sent[row] = None
-            self._sent.move_to_end(row)
-        dropped = []
-        while len(self._sent) > KEPT:
-            dropped.append(self._sent.popitem(last=False)[0])
-        return dropped
 
     # -- the cursor ----------------------------------------------------------------------------------------------------
 
@@ -265,9 +346,18 @@ class GalleryView:
     def _move_cursor(self, row: int) -> None:
         self._own_cursor = True
         try:
-            self.state.cursor = row
+            self.state.param.update(cursor=row, expected=self._expected(row))
         finally:
             self._own_cursor = False
+
+    def _expected(self, row: int) -> np.ndarray:
+        """What comes after an object: on its page, then in the next batch."""
+        found = np.flatnonzero(self._shown == row)
+        if not len(found):
+            return self._shown[:0]
+        listing = self.listing
+        more = listing.offered if isinstance(listing, Batches) else self._shown[:0]
+        return np.concatenate([self._shown[found[0] + 1 :], more])[:EXPECTED]
 
     def _cursor_changed(self, event) -> None:
         if not self._own_cursor:
@@ -277,16 +367,17 @@ class GalleryView:
 
     def _send_frame(self, pictures: dict[int, bytes]) -> None:
         self._sequence += 1
-        dropped = self._remember(pictures)
-        listing = self._listed.listing
+        self._current = self._sequence
+        dropped = self._held.note(pictures, self._shown)
+        listing = self.listing
         header = {
             **self._changing(),
             "sequence": self._sequence,
             "rows": self._shown,
             "ids": self._ids,
-            "page": self._page,
+            "page": self.page,
             "pages": listing.pages,
-            "start": self._page * PAGE,
+            "start": listing.start(self.page),
             "total": len(listing),
             "cursor": self.state.cursor,
             "inspecting": self.state.inspecting,
@@ -295,7 +386,8 @@ class GalleryView:
             "sort": self.state.sort,
             "batch": self._batch,
             "batches": tabs.BATCHES,
-            "verdict": self._verdict,
+            "only": self._only,
+            "words": self._words,
             "title": self._listed.title,
             "advice": self._listed.advice,
             "waiting": self._listed.waiting,
@@ -308,36 +400,42 @@ class GalleryView:
 
     def _changing(self) -> dict:
         """What labels and rankings change on a page: marks, numbers, counts, the line above."""
-        wanted, target = self.wanted(), self.state.target
-        codes, counts = self._labels(target)
-        texts, captions = tabs.numbers(self.store, wanted, self._listed, self._shown, labelled=sum(counts.values()))
+        state = self.state
+        counts = self._counts()
+        suggesting = state.tab == "suggestions" and (len(self.listing) > 0 or any(counts.values()))
         return {
-            "target": target,
-            "codes": codes,
-            "texts": texts,
-            "captions": captions,
+            **self._on_tiles(self._shown),
+            "of": self._current,
+            "target": state.target,
+            "choices": marks.choices(self.store, state.target, state.dark),
+            "filters": marks.filters(self.store, state.target, state.user, counts) if state.tab == "labelled" else [],
             "tabs": self._tabs(counts),
             "counts": counts,
             "stale": self._stale,
-            "line": tabs.summary(counts, self._likely) if wanted.tab == "suggestions" and self._hunting(counts) else "",
+            "line": tabs.summary(counts, self._likely) if suggesting else "",
         }
 
-    def _hunting(self, counts: dict[str, int]) -> bool:
-        """Whether there is anything to sum up."""
-        return len(self._listed.listing) > 0 or any(counts.values())
-
-    def _labels(self, target: str) -> tuple[np.ndarray, dict[str, int]]:
-        """Codes of the objects shown, and counts; none, with a notice, if the log cannot be read."""
+    def _on_tiles(self, rows: np.ndarray) -> dict:
+        """What is written on the tiles of some objects; no marks, with a notice, if the log cannot be read."""
+        labelled = sum(self._counts().values())
+        texts, captions = tabs.numbers(self.store, self.wanted(), self._listed, rows, labelled=labelled)
         try:
-            return self.store.label_codes(target)[self._shown], self.store.label_counts(target)
+            found = marks.marks(self.store, self.state.target, self.state.user, rows)
         except UserError as error:
             self.state.notice = ("error", str(error))
-            return np.zeros(len(self._shown), np.int8), {}
+            found = marks.none(rows)
+        return {**found, "texts": texts, "captions": captions}
+
+    def _counts(self) -> dict[str, int]:
+        try:
+            return self.store.label_counts(self.state.target)
+        except UserError:
+            return {}
 
     def _tabs(self, counts: dict[str, int]) -> list[dict]:
         selected = None if self.state.selection is None else len(self.state.selection)
         size = {"selection": selected, "labelled": sum(counts.values())}
-        size.setdefault(self.state.tab, len(self._listed.listing))
+        size.setdefault(self.state.tab, len(self.listing))
         return [{"name": tab, "count": size.get(tab)} for tab in TABS]
 
     @cached_property
@@ -357,10 +455,10 @@ class GalleryView:
         self.grid.send("changed", **self._changing())
 
     def _ranking_changed(self) -> None:
-        """Numbers change at once; the list only when nobody is at work on it: it was empty, or is labelled through."""
+        """Numbers change at once, and what is offered next; the list only if it was empty."""
         target, tab = self.state.target, self.state.tab
         self.__dict__.pop("_orders", None)
-        if tab == "suggestions" and (len(self._listed.listing) == 0 or self._batch_done()):
+        if tab == "suggestions" and len(self.listing) == 0:
             self.relist(first=True)
             return
         self._stale = tab == "suggestions" or self.state.sort.removeprefix("-") in BEST_FIRST
@@ -370,13 +468,8 @@ class GalleryView:
             self._labels_changed()
 
         self.background.run("likely", lambda: tabs.likely(self.store, target), counted)
-
-    def _batch_done(self) -> bool:
-        rows, target = self._listed.listing.rows, self.state.target
-        ranking = self.store.ranking(target)
-        if not len(rows) or ranking is None or not self.store.label_codes(target)[rows].all():
-            return False
-        return not ranking.counts or ranking.counts == self.store.label_counts(target)
+        if tab == "suggestions":
+            self._offer()
 
     # -- what the browser says -----------------------------------------------------------------------------------------
 
@@ -389,19 +482,16 @@ class GalleryView:
     def _actions(self) -> dict:
         return {
             "again": lambda m: self._send_again(),
-            "cursor": lambda m: self._move_cursor(_row(m, self.store.n)),
+            "cursor": lambda m: self._move_cursor(row_of(m, self.store.n)),
+            "next": self._next,
             "open": self._open,
             "page": lambda m: self.show_page(int(m.get("page", 0)), place=m.get("place")),
             "tab": lambda m: self.state.param.update(tab=m["tab"]) if m.get("tab") in TABS else None,
             "sort": self._sort,
             "batch": self._set_batch,
-            "verdict": self._set_verdict,
+            "only": self._narrow,
             "refresh": lambda m: self.relist(first=True),
-            "label": self._label,
-            "undo": lambda m: self._undo(),
-            "all": self._ask_all,
-            "confirm": lambda m: self._label_all(),
-            "cancel": lambda m: setattr(self, "_asked", None),
+            **self._answering.actions,
             "similar": self._similar,
             "stretching": lambda m: self.state.param.update(stretching=not self.state.stretching),
             "unstretch": lambda m: self.state.param.update(stretch=self.state.own_stretch),
@@ -409,11 +499,11 @@ class GalleryView:
 
     def _send_again(self) -> None:
         """The browser lost its pictures (the view was drawn anew)."""
-        self._sent.clear()
-        self.show_page(self._page)
+        self._held.clear()
+        self.show_page(self.page)
 
     def _open(self, message: dict) -> None:
-        self._move_cursor(_row(message, self.store.n))
+        self._move_cursor(row_of(message, self.store.n))
         self.state.inspecting = True
 
     def _sort(self, message: dict) -> None:
@@ -429,61 +519,12 @@ class GalleryView:
             self._batch = message["size"]
             self.relist(first=True)
 
-    def _set_verdict(self, message: dict) -> None:
-        self._verdict = str(message.get("verdict", ""))
+    def _narrow(self, message: dict) -> None:
+        """Which of the labelled objects are listed."""
+        self._only, self._words = str(message.get("only", "")), str(message.get("words", ""))
         self.relist()
 
-    def _label(self, message: dict) -> None:
-        row = _row(message, self.store.n)
-        view = {"page": self._page, "order": self.state.sort}
-        outcome = self.labelling.label([row] if row >= 0 else [], str(message.get("value")), view=view)
-        self.grid.send("saved", token=message.get("token"), row=row, good=outcome.good, problem=outcome.problem)
-
-    def _undo(self) -> None:
-        outcome = self.labelling.undo()
-        self.grid.send("undone", rows=outcome.rows[:PAGE], good=outcome.good, problem=outcome.problem)
-
-    def _ask_all(self, message: dict) -> None:
-        """First half of labelling a whole list: say what would be done and wait for the confirmation."""
-        whole = self.state.tab == "selection"
-        rows = self.state.selection if whole and self.state.selection is not None else self._listed.listing.rows
-        value, target = str(message.get("value")), self.state.target
-        if len(rows) == 0:
-            self.state.notice = ("info", "There is nothing here to label.")
-            return
-        self._asked = (value, np.array(rows), target)
-        what = _objects(len(rows), LISTED_AS[self.state.tab])
-        self.grid.send("ask", value=value, text=f"Label {what} ‘{target}: {value}’?")
-
-    def _label_all(self) -> None:
-        if self._asked is None:
-            return
-        (value, rows, target), self._asked = self._asked, None
-
-        def done(outcome) -> None:
-            self.grid.send("done", good=outcome.good, problem=outcome.problem)
-            if outcome.good:
-                self.state.notice = ("success", f"Labelled {_objects(len(rows))} ‘{target}: {value}’. z undoes it.")
-
-        view = {"whole": True}
-        if len(rows) < LATER:
-            done(self.labelling.label(rows, value, view=view, target=target))
-            return
-        self.grid.send("busy", text=f"Labelling {_objects(len(rows))}…")
-        self.labelling.label_later(rows, value, self.background, done, view=view, target=target)
-
     def _similar(self, message: dict) -> None:
-        row = _row(message, self.store.n)
+        row = row_of(message, self.store.n)
         if row >= 0:
             self.state.param.update(query_rows=np.array([row], np.int64), tab="similar")
-
-
-def _objects(count: int, kind: str = "") -> str:
-    """'1 selected object', '1,234 objects'."""
-    return f"{count:,} {kind} {'object' if count == 1 else 'objects'}".replace("  ", " ")
-
-
-def _row(message: dict, count: int) -> int:
-    """The row a message names, -1 if it names none of this survey."""
-    row = message.get("row")
-    return row if isinstance(row, int) and 0 <= row < count else -1

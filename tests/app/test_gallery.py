@@ -12,6 +12,8 @@ from app.gallery.listing import PAGE, Listing
 from app.gallery.view import GalleryView
 from app.state import State
 from engine.data.pictures.stretch import Stretch
+from engine.learning import targets
+from engine.learning.targets import Target
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_a_browser_that_lost_its_pictures_gets_them_again(session):
 
 
 def test_what_the_browser_may_forget_is_never_shown(session, monkeypatch):
-    monkeypatch.setattr("app.gallery.view.KEPT", 2 * PAGE)
+    monkeypatch.setattr("app.gallery.held.KEPT", 2 * PAGE)
     kept = set()
 
     def take(message):
@@ -187,10 +189,47 @@ def test_suggestions_stay_until_the_batch_is_labelled_through(session, store):
         session.says("label", row=row, value="no", token=row)
         assert session.shown["rows"] == batch
     assert "9 no" in session.heard_last("changed")["line"]
+    offer, _ = unpack(session.view.grid.following)
+    following = offer["rows"]
+    assert not set(following) & set(batch) and len(following) == 10 and "±" in offer["texts"][0]
+    assert set(offer["pictured"]) <= set(following) and (offer["page"], offer["start"]) == (1, 10)
     session.says("label", row=batch[-1], value="yes", token=0)
-    following = session.shown["rows"]
-    assert not set(following) & set(batch) and following == list(store.suggestions("dwarf", 10))
-    assert session.state.cursor == following[0] and "±" in session.shown["texts"][0]
+    assert unpack(session.view.grid.following)[0]["rows"] == list(store.suggestions("dwarf", 10))
+    assert session.shown["rows"] == batch  # the browser goes on when it is ready
+    newest = unpack(session.view.grid.following)[0]
+    session.says("next", number=newest["sequence"], row=newest["rows"][0])
+    changed = session.heard_last("changed")
+    assert changed["of"] == newest["sequence"] and len(changed["codes"]) == 10
+    assert session.state.cursor == newest["rows"][0]
+    third = unpack(session.view.grid.following)[0]
+    assert not set(third["rows"]) & {*batch, *newest["rows"]} and third["page"] == 2
+
+
+def test_an_offer_that_was_overtaken_can_still_be_taken(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    batch, first = session.shown["rows"], unpack(session.view.grid.following)[0]
+    session.says("label", row=batch[0], value="yes", token=1)
+    assert unpack(session.view.grid.following)[0]["sequence"] > first["sequence"]
+    session.says("next", number=first["sequence"], row=first["rows"][0])
+    assert list(session.view.listing.page(1)) == first["rows"] and session.view.page == 1
+    session.says("page", page=0)
+    assert session.shown["rows"] == batch and session.shown["codes"][0] == 1  # one can go back
+
+
+def test_what_was_shown_comes_again_only_when_the_list_is_made_anew(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    session.says("batch", size=100)
+    seen = list(session.shown["rows"])
+    while "exhausted" not in [name for name, _ in session.messages]:
+        offer = unpack(session.view.grid.following)[0]
+        before = session.view.page
+        session.says("next", number=offer["sequence"], row=offer["rows"][0])
+        seen += offer["rows"] if session.view.page > before else []
+    assert sorted(seen) == list(range(COUNT))
+    session.says("refresh")
+    assert session.shown["rows"] == list(store.suggestions("dwarf", 100))
 
 
 def test_the_next_batch_can_be_asked_for(session, store):
@@ -229,9 +268,9 @@ def test_labelled_is_newest_first_and_can_be_narrowed(session):
         session.says("label", row=row, value=value, token=row)
     session.says("tab", tab="labelled")
     assert session.shown["rows"] == [7, 9, 5]
-    session.says("verdict", verdict="yes")
+    session.says("only", only="yes")
     assert session.shown["rows"] == [7, 5]
-    session.says("verdict", verdict="unsure")
+    session.says("only", only="unsure")
     assert session.shown["rows"] == [] and "unsure" in session.shown["title"]
     counts = {tab["name"]: tab["count"] for tab in session.shown["tabs"]}
     assert counts["labelled"] == 3
@@ -321,3 +360,125 @@ def test_four_million_selected_are_paged_without_sorting_them_all():
     first = Listing.by(rows, values).page(0)
     assert time.perf_counter() - started < 2.0  # 0.06 s on an idle core
     np.testing.assert_array_equal(first, np.argsort(values, kind="stable")[:PAGE])
+
+
+# -- labels of every kind ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind, classes, keys, code",
+    [
+        ("verdicts", (), "ynu", 1),
+        ("ratings", (), "012345u", 5),
+        ("classes", ("disc", "ring", "merger"), "123u", 5),
+    ],
+)
+def test_a_target_takes_its_own_labels(session, store, kind, classes, keys, code):
+    targets.declare(store.survey, Target("dwarf", kind, classes))
+    session.state.select(np.arange(20))
+    choices = session.shown["choices"]
+    assert "".join(choice["key"] for choice in choices) == keys and choices[0]["code"] == code
+    assert len({choice["colour"] for choice in choices}) == len(choices)
+    for row, choice in enumerate(choices):
+        session.says("label", row=row, value=choice["value"], token=row)
+        assert session.heard_last("saved")["good"]
+    assert list(session.heard_last("changed")["codes"][: len(choices)]) == [choice["code"] for choice in choices]
+    session.says("label", row=9, value="nonsense", token=99)
+    assert not session.heard_last("saved")["good"]
+    session.says("tab", tab="labelled")
+    for row, choice in enumerate(choices):
+        session.says("only", only=choice["value"])
+        assert session.shown["rows"] == [row]
+    counts = {one["name"]: one["count"] for one in session.shown["filters"]}
+    assert counts[""] == len(choices) and counts[choices[0]["value"]] == 1
+
+
+def test_a_message_that_comes_twice_is_done_once(session, store):
+    session.state.select(np.arange(5))
+    for _ in range(2):
+        session.says("label", row=3, value="yes", token="a")
+    assert store.survey.labels.version == 1
+    assert [m["good"] for name, m in session.messages if name == "saved"] == [True, True]
+
+
+def test_an_artefact_a_comment_and_a_review_are_shown_and_listed(session, store):
+    session.state.select(np.arange(20))
+    session.says("artefact", row=3, on=True, token=1)
+    session.says("comment", row=4, text="a blue ring", token=2)
+    session.says("later", row=5, on=True, token=3)
+    session.view._send_again()
+    page = session.shown
+    assert (page["artefacts"][3], page["comments"][4], page["later"][5]) == (1, "a blue ring", 1)
+    assert sum(page["artefacts"]) == sum(page["later"]) == sum(map(bool, page["comments"])) == 1 and not any(
+        page["codes"]
+    )
+    session.says("tab", tab="labelled")
+    for only, words, rows in [
+        ("mark:artefact", "", [3]),
+        ("mark:comment", "", [4]),
+        ("mark:later", "", [5]),
+        ("", "RING", [4]),
+        ("mark:later", "ring", []),
+        ("", "tidal", []),
+    ]:
+        session.says("only", only=only, words=words)
+        assert session.shown["rows"] == rows, only
+    assert "tidal" in session.shown["title"]
+    session.says("later", row=5, on=False, token=4)
+    session.says("only", only="mark:later", words="")
+    assert session.shown["rows"] == [] and "Shift J" in session.shown["advice"]
+
+
+def test_a_page_at_one_stroke_is_one_batch(session, store):
+    session.state.select(np.arange(20))
+    session.says("sift", rows=list(range(20)), values=["no"] * 17 + ["yes"] * 3, token=1)
+    assert store.label_counts("dwarf") == {"yes": 3, "no": 17, "unsure": 0, "other": 0}
+    assert len({event.batch for event in store.survey.labels.since(0)}) == 1
+    session.says("undo")
+    assert store.label_codes("dwarf").sum() == 0 and "20 objects" in session.heard_last("undone")["text"]
+    session.says("redo")
+    assert store.label_counts("dwarf")["no"] == 17
+    for rows, values in (([1, 2], ["yes"]), (["x"], ["yes"]), ("12", "ab"), ([COUNT], ["no"]), ([], [])):
+        session.says("sift", rows=rows, values=values, token=str(rows))
+        assert not session.heard_last("saved")["good"]
+
+
+def test_undo_and_redo_go_to_the_object_wherever_it_is(session, store):
+    session.state.select(np.arange(COUNT))
+    for row in (5, 150, 220):
+        session.says("label", row=row, value="yes", token=row)
+    session.says("artefact", row=7, on=True, token="a")
+    seen = []
+    for _ in range(4):
+        session.says("undo")
+        seen.append((session.state.cursor, session.shown["page"]))
+    assert seen == [(7, 0), (220, 2), (150, 1), (5, 0)] and store.label_codes("dwarf").sum() == 0
+    assert "‘dwarf: yes’ for g0005" in session.heard_last("undone")["text"]
+    for row in (5, 150, 220, 7):
+        session.says("redo")
+        assert session.state.cursor == row
+    assert store.label_counts("dwarf")["yes"] == 3 and store.label_codes("artefact")[7] == 1
+    session.state.select(np.arange(10))
+    session.says("undo")
+    session.says("undo")
+    assert session.state.cursor == 220 and "not in this list" in session.heard_last("undone")["text"]
+
+
+@pytest.mark.parametrize("sort", ["", "mag", "-mag", "random", "holes"])
+def test_an_object_is_found_on_its_page(sort):
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(1000)[:730]
+    keys = {"": None, "mag": rng.random(730), "-mag": -rng.integers(0, 9, 730).astype(float), "random": rng.random(730)}
+    holes = np.where(rng.random(730) < 0.3, np.nan, rng.integers(0, 5, 730))
+    listing = Listing(rows, keys.get(sort, holes))
+    for row in rows[::37]:
+        page, at = listing.place(int(row))
+        assert listing.page(page)[at] == row
+    assert listing.place(10**6) is None
+    np.testing.assert_array_equal(listing.all(), np.concatenate([listing.page(k) for k in range(listing.pages)]))
+
+
+def test_what_comes_next_is_known_to_the_inspector(session):
+    session.state.select(np.arange(20))
+    session.says("cursor", row=12)
+    assert session.state.expected.tolist() == [13, 14, 15]

@@ -253,7 +253,7 @@ def test_suggestions_are_refreshed_when_the_batch_is_done(session):
     assert [int(t.get_attribute("data-row")) for t in session.tiles.all()] == batch
     session.press("u")
     session.until(lambda: int(session.tiles.nth(0).get_attribute("data-row")) not in batch)
-    assert "5 yes · 4 no · 1 unsure" in session.page.locator(".gallery .line").inner_text()
+    session.until(lambda: "5 yes · 4 no · 1 unsure" in session.page.locator(".gallery .line").inner_text())
 
 
 def test_another_stretch_redraws_tiles_and_object(session):

@@ -54,7 +54,7 @@ def test_undo_leaves_other_targets_alone(labelling, store):
     "rows, value, says",
     [
         ([], "yes", "no object"),
-        ([1], "perhaps", "verdict"),
+        ([1], "perhaps", "is no label"),
         ([COUNT], "yes", "not in this survey"),
         ([-1], "no", "not in"),
         (np.zeros(MOST + 1, int), "yes", "too many"),
