@@ -5,6 +5,10 @@ const VERDICTS = ["", "yes", "no", "unsure", "other"];
 const SIGNS = ["", "✓", "×", "?", "•"];
 const LABEL_KEYS = { y: "yes", n: "no", u: "unsure" };
 
+// How a code of a label is drawn, where no list of answers says more: ratings and classes have codes of their own.
+const labelName = (code) => VERDICTS[code ?? 0] ?? "choice";
+const labelSign = (code, choices = []) => choices.find((choice) => choice.code === code)?.sign ?? SIGNS[code ?? 0] ?? SIGNS[4];
+
 function element(tag, className = "", text = "", attributes = {}) {
   const made = document.createElement(tag);
   if (className) made.className = className;

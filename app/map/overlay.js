@@ -69,7 +69,7 @@ export function render({model, view}) {
   for (const [name, title] of TOOLS) buttons[name] = button(name, title, () => { model.tool = name })
   bar.append(make("span", "gap"))
   button("fit", "Whole layout (F)", () => send({type: "fit"}))
-  button("two", model.figure === "skysieve-map" ? "A second map beside this one, or none (2)" : "Close this map (2)",
+  button("two", model.figure === "skysieve-map" ? "A second map beside this one, or none (d)" : "Close this map (d)",
     () => send({type: "two"}))
   const others = button("others", "", () => send({type: "others"}))
   const showOthers = () => {
@@ -244,7 +244,7 @@ export function render({model, view}) {
     else if (key === "h") send({type: "others"})
     else if (key === "k") send({type: "names"})
     else if (key === "m" && model.portraits) send({type: "portraits"})
-    else if (key === "2") send({type: "two"})
+    else if (key === "d") send({type: "two"})
     else if (event.key === "Escape") send({type: "escape"})
   }
   const release = () => {

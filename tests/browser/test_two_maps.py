@@ -70,7 +70,7 @@ def counts(visit):
 
 
 def test_a_second_map_comes_with_another_layout(visit):
-    visit.page.keyboard.press("2")
+    visit.page.keyboard.press("d")
     visit.until(lambda: maps(visit).count() == 2, "two maps")
     visit.until(lambda: len(counts(visit)) == 2, "two legends")
     visit.settle()
@@ -109,7 +109,7 @@ def test_a_reload_brings_both_back(visit):
 
 
 def test_the_second_map_goes_away(visit):
-    visit.page.keyboard.press("2")
+    visit.page.keyboard.press("d")
     visit.until(lambda: maps(visit).count() == 1, "one map")
     visit.page.keyboard.press("Escape")
     visit.until(lambda: not chips(visit), "no selection")
