@@ -129,7 +129,7 @@ class Likeness {
   }
 
   drawOptions() {
-    const { options, kinds, sizes, target, selection, filtered } = this.header;
+    const { options, kinds, counts, target, selection, filtered } = this.header;
     this.buttons.options.classList.toggle("on", filtered || options.turned);
     if (this.options.contains(this.root.getRootNode().activeElement) && this.options.childElementCount) {
       this.follow(options); // a field keeps its focus
@@ -153,12 +153,12 @@ class Likeness {
     const condition = element("input", "condition", "", { type: "text", placeholder: "only where, such as snr > 10", "aria-label": "Condition", maxlength: "500", "data-name": "condition" });
     condition.value = options.condition;
     condition.addEventListener("change", () => this.send("option", { name: "condition", value: condition.value }));
-    const many = selection === null ? "no selection" : `the ${selection.toLocaleString("en-US")} selected`;
+    const many = selection === null ? "the selection (none)" : `the ${selection.toLocaleString("en-US")} selected`;
     this.options.replaceChildren(condition,
       check("selected", `among ${many}`, selection === null && !options.selected), check("unlabelled", `without label ‘${target}’`),
       apartRow, check("turned", "turned eight ways", !this.header.pixels),
       this.choice("features", "by", kinds.map((kind) => [kind, WAYS[kind] ?? kind]), options.features),
-      this.choice("top", "list", sizes.map((size) => [size, size.toLocaleString("en-US")]), options.top));
+      this.choice("top", "list", counts.map((size) => [size, size.toLocaleString("en-US")]), options.top));
   }
 
   choice(name, text, choices, value) {

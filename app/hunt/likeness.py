@@ -114,7 +114,7 @@ class LikenessView:
                 },
                 "filtered": asking.filtered,
                 "kinds": KINDS,
-                "sizes": SIZES,
+                "counts": SIZES,
                 "target": self.state.target,
                 "selection": None if selection is None else len(selection),
                 "pixels": bool(self.store.survey.bands),
