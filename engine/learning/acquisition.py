@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr
 
 from engine.errors import UserError
+from engine.learning.leaders import leaders
 
 #: Below this z the expected improvement is an asymptotic series; above it the closed form loses fewer than 13 digits.
 FAR = -20.0
@@ -179,14 +180,7 @@ def top(scores: np.ndarray, count: int, *, allowed: np.ndarray | None = None) ->
         Fewer come back if fewer are allowed.
     allowed : (N,) bool, optional
     """
-    rows = np.arange(len(scores)) if allowed is None else np.flatnonzero(allowed)
-    found = np.asarray(scores)[rows]
-    if count <= 0:
-        return rows[:0]
-    if count < len(rows):
-        least = np.partition(found, len(rows) - count)[len(rows) - count]
-        rows, found = rows[found >= least], found[found >= least]
-    return rows[np.argsort(-found, kind="stable")][:count]
+    return leaders(np.asarray(scores), count, allowed=allowed)
 
 
 def diverse(model, score: Callable[..., np.ndarray], count: int, *, allowed: np.ndarray, scores=None) -> np.ndarray:

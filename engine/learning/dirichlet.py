@@ -28,6 +28,7 @@ from scipy.special import digamma, xlogy
 from engine.learning import kernels as families
 from engine.learning.kernels import Kernel
 from engine.learning.posterior import Posterior
+from engine.learning.room import MEMORY_SHARE, storage
 
 #: α_ε: how sure a label is of its class. 0.01 as published for small data.
 SURENESS = 0.01
@@ -77,7 +78,8 @@ class ClassPosterior:
     ):
         count = len(kernels)
         shares = np.full(count, 1 / count) if shares is None else np.asarray(shares, np.float64)
-        self.latent = [Posterior(features, kernel, mean=share) for kernel, share in zip(kernels, shares)]
+        keep = storage(len(features), features.device, share=MEMORY_SHARE / count)  # they share what one may take
+        self.latent = [Posterior(features, kernel, mean=share, keep=keep) for kernel, share in zip(kernels, shares)]
         self.hunted = hunted
         self.codes = np.zeros(0)
         self._told: tuple[np.ndarray, np.ndarray] | None = None
@@ -98,14 +100,21 @@ class ClassPosterior:
         """(M,) float64: 1 for labels of the class that is hunted, else 0."""
         return (self.codes == self.hunted).astype(np.float64)
 
-    def extend(self, rows: Sequence[int] | np.ndarray, codes: Sequence[float] | np.ndarray) -> None:
-        """Add labels: rows (k,) int, and numbers of their classes (k,)."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that it takes, without the features."""
+        return sum(posterior.nbytes for posterior in self.latent)
+
+    def extend(
+        self, rows: Sequence[int] | np.ndarray, codes: Sequence[float] | np.ndarray, *, patient: bool = False
+    ) -> None:
+        """Add labels: rows (k,) int, and numbers of their classes (k,); `patient` as `Posterior.extend` has it."""
         if not len(rows):
             return
         codes = np.asarray(codes, np.float64)
         for number, posterior in enumerate(self.latent):
             response = (codes == number).astype(np.float64)
-            posterior.extend(rows, response, noise(response) + posterior.kernel.noise)
+            posterior.extend(rows, response, noise(response) + posterior.kernel.noise, patient=patient)
         self.codes, self._told = np.append(self.codes, codes), None
 
     def pop(self, count: int = 1) -> None:

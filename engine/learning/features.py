@@ -1,11 +1,9 @@
-"""What the learner sees of a representation, where it computes, and how many labels fit there.
+"""What the learner sees of a representation, and where it computes.
 
 Balanced principal coordinates: N·D² and a pass over the vectors, once; then kept beside the vectors.
 """
 
 from __future__ import annotations
-
-import os
 
 import numpy as np
 import torch
@@ -14,11 +12,6 @@ from engine import device as devices
 from engine import files
 from engine.maps.components import balanced_coordinates
 from engine.survey import COMPONENTS, Representation
-
-#: Labels the posterior holds at most, and the share of the machine's memory it may take: it costs 4 bytes a label and
-#: object.
-MOST_LABELS = 2000
-MEMORY_SHARE = 0.25
 
 
 def features(representation: Representation, count: int = COMPONENTS) -> np.ndarray:
@@ -46,12 +39,3 @@ def device(name: str | None) -> torch.device:
     """The device called `name`, by default an NVIDIA card or the CPU: Metal sums in float32 only."""
     found = devices.choose(name)
     return torch.device("cpu") if name is None and found.type == "mps" else found
-
-
-def most_labels(seen: torch.Tensor, outputs: int = 1) -> int:
-    """Labels for which V, once an output, fits in the share of the memory that the posterior may take."""
-    if seen.device.type == "cuda":
-        memory = torch.cuda.get_device_properties(seen.device).total_memory
-    else:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(np.clip(MEMORY_SHARE * memory / (4 * outputs * len(seen)), 50, MOST_LABELS))

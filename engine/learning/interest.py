@@ -20,6 +20,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ from engine.learning import features as seen
 from engine.learning import targets as declared
 from engine.learning.batches import Batch, Situation, next_batch
 from engine.learning.dirichlet import ClassPosterior
-from engine.learning.kernels import Kernel
+from engine.learning.kernels import Kernel, Refit
 from engine.learning.labels import Current, LabelLog, parse_value
+from engine.learning.leaders import RISING, leaders_by
 from engine.learning.lessons import FOUND, Lessons, bring, lessons, thinned
 from engine.learning.posterior import Posterior
+from engine.learning.room import most_labels
 from engine.learning.steering import Steering
 from engine.survey import COMPONENTS, Survey, check_name
 
@@ -76,6 +79,13 @@ class Interest:
         Another one of the same survey: features are shared with it, if it sees the same.
     against : str, optional
         Another target, whose finds are taken for a no here: what is a dwarf is no artefact.
+
+    Attributes
+    ----------
+    refitted : Refit, optional
+        What the last new hyper-parameters changed; None before the first.
+    left_out : int
+        Labels that the model does not learn from because there are more than it has room and time for.
 
     Raises
     ------
@@ -131,6 +141,8 @@ class Interest:
         self._artefacts: Interest | None = None
         self._drawn: dict[int, str] = {}
         self._version, self._fitted = -1, 0
+        self.refitted: Refit | None = None
+        self.left_out = 0
         self.sync()
         if self.needs_refit():
             self.refit()
@@ -148,8 +160,8 @@ class Interest:
 
     @property
     def _most(self) -> int:
-        """Labels that fit in memory."""
-        return seen.most_labels(self._features, max(len(self.classes), 1))
+        """Labels that there is room and time for."""
+        return most_labels(len(self._features), self._features.device, outputs=max(len(self.classes), 1))
 
     def _shared(self, like: Interest | None, device: str | None) -> torch.Tensor | None:
         """Features in memory already, if they are the same."""
@@ -190,14 +202,17 @@ class Interest:
     def _known(self, values: np.ndarray) -> np.ndarray:
         return np.where(self.valid, values, np.nan)
 
-    def _acquire(self, model: Posterior) -> np.ndarray:
+    def _acquire(self, model: Posterior | ClassPosterior, name: str = "") -> np.ndarray:
         """The acquisition of a model's objects: this survey's, or some of it thought ahead."""
-        name, responses = self.steering.acquisition, self._posterior.responses
+        name = name or self.steering.acquisition
         if isinstance(model, ClassPosterior) and name in ("entropy", "bald"):
             return model.entropy() if name == "entropy" else model.disagreement()
-        best = float(responses.max()) if len(responses) else 0.0
         noise = {"noise": model.kernel.noise} if name == "bald" else {}
-        return acquisitions.choose(name)(model.mean, model.sd, best=best, **noise, **self._options)
+        return acquisitions.choose(name)(model.mean, model.sd, best=self._best(), **noise, **self._options)
+
+    def _best(self) -> float:
+        """The largest response so far."""
+        return float(self._posterior.responses.max(initial=0.0))
 
     @property
     def found(self) -> bool:
@@ -299,6 +314,7 @@ class Interest:
         if self._against:
             said = said.and_against(self._finds(self._against))
         yes = said.responses == self._hunted() if self.classes else said.responses >= FOUND
+        self.left_out = max(0, len(said) - self._most)
         return thinned(said, held, most, yes)
 
     def _finds(self, name: str) -> np.ndarray:
@@ -332,9 +348,10 @@ class Interest:
             if target.classes != classes:  # they are new: the next sync begins with them
                 return
             fresh = self._fitted_model(said.certain)
-            bring(fresh, said)
+            bring(fresh, said, patient=True)
             with self._lock:
                 if self.classes == classes:
+                    self.refitted = Refit(self._posterior.kernel, fresh.kernel, len(said))
                     self._posterior, self._fitted, self._version = fresh, len(said), -1
                 self.sync()
             if self._artefacts is not None and self._artefacts.needs_refit():
@@ -369,8 +386,8 @@ class Interest:
             free, shunned = self._free(how.artefact, mean)
             now = Situation(
                 model,
-                mean if how.acquisition == "mean" else self._acquire(model),
-                self._acquire,
+                self._scores(model, mean, how, free if shunned is None else free & ~shunned, n),
+                partial(self._acquire, name=how.acquisition),
                 free,
                 self._features[:, 0].cpu().numpy(),
                 self.found,
@@ -380,6 +397,19 @@ class Interest:
             batch = next_batch(now, n, how, np.random.default_rng([self.seed, len(model)]))
             self._drawn.update(zip(batch.rows.tolist(), batch.how.tolist()))
             return batch
+
+    def _scores(self, model, mean: np.ndarray, how: Steering, clear: np.ndarray, n: int) -> np.ndarray:
+        """The acquisition of every object, or of as many as can be in the batch, and −∞ for the others."""
+        if how.acquisition == "mean":
+            return mean
+        enough = 2 * n  # some of the best may be drawn by chance before
+        if how.acquisition not in RISING or how.batch == "diverse" or np.count_nonzero(clear) < enough:
+            return self._acquire(model, how.acquisition)
+        score = partial(acquisitions.choose(how.acquisition), best=self._best(), **self._options)
+        rows, found = leaders_by(score, mean, model.sd, enough, allowed=clear)
+        scores = np.full(len(mean), -np.inf)
+        scores[rows] = found
+        return scores
 
     def next_rows(self, n: int = 10, *, diverse: bool | None = None) -> np.ndarray:
         """Rows to look at next, (≤ n,) int64, the most wanted first; see `next_batch`.

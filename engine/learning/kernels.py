@@ -101,6 +101,15 @@ class Kernel:
         return reference.ConstantKernel(self.variance) * stationary + reference.WhiteKernel(self.noise)
 
 
+@dataclass(frozen=True)
+class Refit:
+    """New hyper-parameters: what they were, what they are, and from how many labels."""
+
+    before: Kernel
+    after: Kernel
+    labels: int
+
+
 def prior(family: str, dimension: int) -> Kernel:
     """Kernel to start from, for responses in 0-1 and `dimension` features of unit variance.
 

@@ -110,10 +110,11 @@ def thinned(said: Lessons, held: list[int], most: int, yes: np.ndarray) -> Lesso
     return said.part(np.sort(np.lexsort((rank, ~np.isin(said.rows, held)))[:most]))
 
 
-def bring(model: Posterior | ClassPosterior, said: Lessons) -> None:
+def bring(model: Posterior | ClassPosterior, said: Lessons, *, patient: bool = False) -> None:
     """Make a model hold exactly these labels: append, pop or revise.
 
-    A label that is gone, or has another noise now, takes those after it along, which are appended again.
+    A label that is gone, or has another noise now, takes those after it along, which are appended again. A `patient` model
+    learns in the background, and lets others go first.
     """
     wanted = dict(zip(said.rows.tolist(), zip(said.responses.tolist(), said.extra.tolist())))
     classes = isinstance(model, ClassPosterior)
@@ -131,6 +132,6 @@ def bring(model: Posterior | ClassPosterior, said: Lessons) -> None:
     new = [row for row in wanted if row not in held]
     responses = [wanted[row][0] for row in new]
     if classes:
-        model.extend(new, responses)
+        model.extend(new, responses, patient=patient)
     else:
-        model.extend(new, responses, np.array([noise[row] for row in new]))
+        model.extend(new, responses, np.array([noise[row] for row in new]), patient=patient)

@@ -10,6 +10,7 @@ from engine import files
 from engine.errors import UserError
 from engine.learning import features as features_module
 from engine.learning import interest as interest_module
+from engine.learning import room
 from engine.learning.interest import Interest
 from engine.learning.lessons import UNSURE_NOISE
 from engine.learning.posterior import Posterior
@@ -186,12 +187,13 @@ def test_numbers_are_ratings_where_ratings_are_given(survey):
 
 
 def test_more_labels_than_fit_are_thinned_and_the_rare_ones_kept(survey, monkeypatch):
-    monkeypatch.setattr(features_module, "MOST_LABELS", 50)
+    monkeypatch.setattr(room, "MOST_LABELS", 50)
     say(survey, list(range(30, 330)), "no")
     say(survey, [0, 1, 2, 4], "yes")
     hunt = Interest(survey, "dwarf")
     held = hunt._posterior.rows
     assert len(held) == 40 + 10 and {0, 1, 2, 4} <= set(held), "room is left for new ones, then filled"
+    assert hunt.left_out == 304 - 50, "and it says so"
     say(survey, [340], "no")
     hunt.sync()
     assert len(hunt._posterior) <= 50 and not set(hunt.next_rows(20).tolist()) & set(range(30, 330))
@@ -255,3 +257,47 @@ def test_threads_may_label_and_ask_at_once(survey):
     assert not faults
     rows = [row for first in (4, 100, 200) for row in range(first, first + 8) if row not in UNREADABLE]
     agree(hunt, rows, [float(row < 20) for row in rows])
+
+
+@pytest.mark.parametrize("acquisition", ["expected-improvement", "protege", "upper-confidence"])
+def test_scoring_only_what_can_win_suggests_the_same(survey, acquisition, monkeypatch):
+    say(survey, [0, 1, 100, 101, 200], ["yes", "yes", "no", "no", "no"])
+    hunt = Interest(survey, "dwarf", acquisition=acquisition)
+    few = hunt.next_rows(30)
+    monkeypatch.setattr(interest_module, "RISING", frozenset())
+    np.testing.assert_array_equal(few, hunt.next_rows(30))
+    assert hunt.refitted.labels == 5 and hunt.refitted.after == hunt.kernel != hunt.refitted.before
+
+
+def test_whatever_the_labels_nothing_breaks(survey):
+    """One label, one kind only, the same vector yes and no, all objects labelled: numbers and a batch, or none left."""
+    for number, labels in enumerate(
+        [{5: "yes"}, {5: "no"}, dict.fromkeys(range(40), "yes"), dict.fromkeys(range(40), "no")]
+    ):
+        target = f"t{number}"
+        say(survey, list(labels), list(labels.values()), target=target)
+        hunt = Interest(survey, target)
+        hunt.refit()
+        assert np.isfinite(hunt.mean[hunt.valid]).all() and np.isfinite(hunt.sd[hunt.valid]).all()
+        assert len(hunt.next_rows(10)) == 10
+    say(survey, list(range(N)), "yes", target="all")
+    everything = Interest(survey, "all")
+    assert len(everything.next_rows(10)) == 0 and np.isfinite(everything.mean[everything.valid]).all()
+    assert not set(everything._posterior.rows) & set(UNREADABLE)
+
+
+def test_twins_of_which_one_is_a_yes_and_one_a_no(tmp_path):
+    vectors = np.ones((60, 6))
+    vectors[30:] = np.random.default_rng(0).normal(size=(30, 6))
+    survey = make_survey(tmp_path, vectors, np.ones(60, bool))
+    say(survey, list(range(10)), ["yes", "no"] * 5)
+    hunt = Interest(survey, "dwarf")
+    hunt.refit()
+    assert hunt.mean[20] == pytest.approx(0.5, abs=0.15) and hunt.mean[20] == pytest.approx(hunt.mean[3], abs=1e-5)
+    constant = make_survey(tmp_path / "constant", np.ones((30, 4)), np.ones(30, bool))
+    say(constant, [0, 1], ["yes", "no"])
+    flat = Interest(constant, "dwarf")
+    flat.refit()
+    assert np.isfinite(flat.mean).all() and np.isfinite(flat.acquisition()).all() and len(flat.next_rows(5)) == 5
+    for made in (survey, constant):
+        made.labels.close()
