@@ -191,6 +191,7 @@ class LikenessView:
         """A part of a cutout was drawn in the inspector."""
         if asked is None:
             return
+        self.state.region = None  # the same box may be drawn again
         row, *box = asked
         survey, representation = self.store.survey, self.store.representation
         box = tuple(float(v) for v in box)

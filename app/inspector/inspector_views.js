@@ -3,13 +3,14 @@
 
 const PERIOD = 500; // ms a band when bands blink by themselves, and between steps while a key is held
 const FURTHEST = 64; // how many times the whole the main view magnifies at most
+const SMALLEST = 4; // pixels of the cutout: a smaller part is a slip of the hand
 const NARROWEST = 130; // px: smaller views carry no scale bar
 
 // Outlines on a square of 16.
 const ICONS = {
   back: "M10 3 5 8l5 5", on: "M6 3l5 5-5 5", play: "M5 3v10l8-5z", pause: "M5 3v10M11 3v10",
   crosshair: "M8 1v4M8 11v4M1 8h4M11 8h4", six: "M2 3h3v4H2zM6.5 3h3v4h-3zM11 3h3v4h-3zM2 9h3v4H2zM6.5 9h3v4h-3zM11 9h3v4h-3z",
-  large: "M9.5 2H14v4.5M6.5 14H2V9.5M14 2 9 7M2 14l5-5", small: "M4 4l8 8M12 4l-8 8",
+  part: "M2 5V2h3M11 2h3v3M14 11v3h-3M5 14H2v-3M6 6h4v4H6z", large: "M9.5 2H14v4.5M6.5 14H2V9.5M14 2 9 7M2 14l5-5", small: "M4 4l8 8M12 4l-8 8",
 };
 
 function setIcon(made, name) {
@@ -22,7 +23,8 @@ class Views {
     this.list = []; // {key, title, extent, bitmap}
     this.chosen = "colour";
     this.zoom = { by: 1, x: 0, y: 0 }; // of the whole; shift of the middle, pixels of the cutout
-    this.crosshair = this.six = this.large = false;
+    this.crosshair = this.six = this.large = this.part = false;
+    this.box = null; // of a part that is being drawn: x0, y0, x1, y1, pixels of the cutout
     this.turn = 0; // rises with each object and drawing: what was decoded for an earlier one is dropped
     this.build();
   }
@@ -53,12 +55,13 @@ class Views {
       on: button("icon", "", "Blink on (.)", () => this.manual(1)),
       crosshair: button("icon", "", "Crosshair (c)", () => this.toggle("crosshair")),
       six: button("icon", "", "Six views at once (g)", () => this.toggle("six")),
+      part: button("icon", "", "More like a part of it: then drag a box over the part", () => this.toggle("part")),
       stretch: button("plain", "Stretch…", "How pictures are drawn (x)", () => { this.setLarge(false); this.act.send("stretching"); }),
       large: button("icon", "", "As large as the window (Enter)", () => this.setLarge(!this.large)),
     };
     for (const [name, made] of Object.entries(this.buttons)) if (ICONS[name]) setIcon(made, name);
-    const { back, play, on, crosshair, six, stretch, large } = this.buttons;
-    tools.append(back, play, on, element("span", "gap"), crosshair, six, element("span", "space"), stretch, large);
+    const { back, play, on, crosshair, six, part, stretch, large } = this.buttons;
+    tools.append(back, play, on, element("span", "gap"), crosshair, six, part, element("span", "space"), stretch, large);
     return tools;
   }
 
@@ -72,12 +75,14 @@ class Views {
     main.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       main.setPointerCapture(event.pointerId);
+      if (this.part && this.camera()) { this.box = [...under(main, this.camera(), event), ...under(main, this.camera(), event)]; return; }
       this.drag = { x: event.clientX, y: event.clientY, from: { ...this.zoom } };
     });
-    for (const kind of ["pointerup", "pointercancel"]) main.addEventListener(kind, () => { this.drag = null; });
+    for (const kind of ["pointerup", "pointercancel"]) main.addEventListener(kind, () => { this.drag = null; this.endBox(kind === "pointerup"); });
     main.addEventListener("dblclick", () => this.reset());
     main.addEventListener("pointermove", (event) => {
       if (this.drag) this.pan(event);
+      if (this.box) { this.box.splice(2, 2, ...under(main, this.camera(), event)); this.draw(); }
       this.point(main, this.view(), this.camera(), event);
     });
     main.addEventListener("pointerleave", () => this.tell());
@@ -195,10 +200,23 @@ class Views {
   toggle(name) {
     this[name] = !this[name];
     if (name === "six" && this.six) this.play(false);
+    if (name === "part" && this.part && this.six) this.toggle("six");
     this.buttons[name].setAttribute("aria-pressed", this[name]);
     this.root.classList.toggle("all", this.six);
     this.drawGrid();
     this.draw();
+  }
+
+  // A box was drawn around a part: it is asked for what looks like it.
+  endBox(done) {
+    if (!this.box) return;
+    const [x0, y0, x1, y1] = this.box;
+    this.box = null;
+    this.draw();
+    if (!done || Math.min(Math.abs(x1 - x0), Math.abs(y1 - y0)) < SMALLEST) return;
+    this.toggle("part");
+    this.setLarge(false);
+    this.act.send("part", { box: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)] });
   }
 
   setLarge(large) {
@@ -302,6 +320,10 @@ class Views {
     if (this.crosshair && this.numbers) drawCrosshair(context, canvas, camera, this.numbers.place);
     if (roomy && this.numbers?.scale) drawBar(context, canvas, camera, this.numbers.scale);
     if (canvas === this.main && this.numbers?.sky) drawCompass(context, canvas, this.numbers.sky);
+    if (canvas === this.main && this.box) {
+      const [x0, y0, x1, y1] = this.box;
+      drawOutline(context, canvas, camera, [Math.min(x0, x1), Math.min(y0, y1), Math.abs(x1 - x0), Math.abs(y1 - y0)]);
+    }
   }
 
   drawStrip() {
