@@ -326,7 +326,7 @@ def scores(store, row: int, target: str) -> list[dict]:
     learned = any(store.label_counts(target).values()) and bool(store.survey.representations)
     ranking = store.ranking(target) if learned else None
     if ranking is not None:
-        mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        mean, sd, gain = (float(v[0]) for v in ranking.said.at(np.array([row])))
         likely = min(max(mean, 0.0), 1.0)
         found += [
             {"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
