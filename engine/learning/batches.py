@@ -134,12 +134,14 @@ def turns(labels: int, n: int, share: float) -> np.ndarray:
 
 def draw(free: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw distinct free rows, each as likely as any other, (≤ count,) int64; a large survey is not listed for it."""
-    rows: dict[int, None] = {}
-    for _ in range(50 if count else 0):
-        drawn = rng.integers(len(free), size=4 * count)
-        rows.update(dict.fromkeys(drawn[free[drawn]].tolist()))
+    rows = np.zeros(0, np.int64)
+    for _ in range(20 if count else 0):
+        drawn = rng.integers(len(free), size=count + count // 4 + 16)
+        rows = np.append(rows, drawn[free[drawn]])
+        _, first = np.unique(rows, return_index=True)
+        rows = rows[np.sort(first)]
         if len(rows) >= count:
-            return np.fromiter(rows, np.int64, len(rows))[:count]
+            return rows[:count]
     pool = np.flatnonzero(free)
     return rng.permutation(pool)[:count].astype(np.int64)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.learning.posterior import Posterior
 
 #: Objects at most whose crossing is followed one by one.
-SAMPLE = 20_000
+SAMPLE = 10_000
 
 
 @dataclass(frozen=True)
@@ -234,29 +234,29 @@ def pulls(model: Posterior, known: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def _changes(interest: Interest, model: Posterior, row: int, classes: bool) -> tuple[Change, ...]:
-    return tuple(
-        _change(
-            interest, model, row, response, word, noise(np.array(response)) + model.kernel.noise if classes else None
-        )
-        for word, response in (("yes", 1.0), ("no", 0.0))
-    )
-
-
-def _change(interest: Interest, model: Posterior, row: int, response: float, word: str, own: float | None) -> Change:
-    """How many objects would cross 0.5 if this one got a label."""
+    """What a yes and a no would do; see the module."""
     mean, sd = model.mean, model.latent_sd
-    variance = sd[row] ** 2 + (model.kernel.noise if own is None else float(own))
-    reach = sd * sd[row] * abs(response - mean[row]) / variance
+    answers = {"yes": 1.0, "no": 0.0}
+    white = model.kernel.noise
+    variance = {
+        word: sd[row] ** 2 + white + (float(noise(np.array(y))) if classes else 0) for word, y in answers.items()
+    }
+    force = {word: (y - mean[row]) / variance[word] for word, y in answers.items()}
+    reach = sd * (sd[row] * max(map(abs, force.values())))
     candidates = np.flatnonzero((np.abs(mean - FOUND) <= reach) & interest.valid)
     exact = len(candidates) <= SAMPLE
-    if not exact:
-        followed = np.random.default_rng(row).choice(candidates, SAMPLE, replace=False)
-    else:
-        followed = candidates
+    followed = candidates if exact else np.random.default_rng(row).choice(candidates, SAMPLE, replace=False)
     small, _ = model.restricted(np.append(followed, row))
-    before = small.mean[: len(followed)] >= FOUND
-    small.append(len(followed), response, own)
-    after = small.mean[: len(followed)] >= FOUND
+    before = small.mean[: len(followed)]
+    small.append(
+        len(followed), small.mean[len(followed)] + 1, white
+    )  # one above what is expected: covariances, over σ² + σ_n²
+    covariance = (small.mean[: len(followed)] - before) * (sd[row] ** 2 + white)
     scale = len(candidates) / max(len(followed), 1)
-    up, down = np.count_nonzero(after & ~before), np.count_nonzero(before & ~after)
-    return Change(word, round(up * scale), round(down * scale), exact)
+    return tuple(_change(word, before, before + covariance * force[word], scale, exact) for word in answers)
+
+
+def _change(word: str, before: np.ndarray, after: np.ndarray, scale: float, exact: bool) -> Change:
+    """Count those that cross 0.5."""
+    up, down = (after >= FOUND) & (before < FOUND), (after < FOUND) & (before >= FOUND)
+    return Change(word, round(np.count_nonzero(up) * scale), round(np.count_nonzero(down) * scale), exact)
