@@ -337,6 +337,10 @@ class Store:
         """Rows to look at next, best first, none of them labelled; empty until a ranking is there."""
         return self.rankings.suggestions(target, n)
 
+    def model_news(self, target: str) -> str:
+        """What changed about a target's model itself, in words; empty if nothing did."""
+        return self.rankings.news(target)
+
     def keep_scores(self, target: str) -> None:
         """Write mean, sd and acquisition of a target into the survey (call it in a thread)."""
         self.rankings.keep_scores(target)

@@ -134,15 +134,15 @@ def likely(store, target: str) -> int:
     return int(np.count_nonzero((ranking.mean >= LIKELY) & (store.label_codes(target) == 0)))
 
 
-def summary(counts: dict[str, int], found: int) -> str:
-    """How far the hunt is: labels by value, and how many more objects are predicted likely."""
+def summary(counts: dict[str, int], found: int, news: str = "") -> str:
+    """How far the hunt is: labels by value, how many more objects are predicted likely, and what is new of the model."""
     if not any(counts.values()):
         return (
             "No label yet: these objects are spread over the survey so that each kind is met early. "
             "Label some; the ranking starts with the first."
         )
     parts = [f"{count:,} {name}" for name, count in counts.items() if count]
-    return " · ".join([*parts, f"{found:,} more predicted likely"])
+    return " · ".join([*parts, f"{found:,} more predicted likely", *([news] if news else [])])
 
 
 def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled: int) -> tuple[list[str], list[str]]:
@@ -167,7 +167,7 @@ def numbers(store, wanted: Wanted, listed: Listed, rows: np.ndarray, *, labelled
     if ranking is not None:
         if labelled == 0:
             return nothing, nothing  # a prior says nothing about an object
-        mean, sd, gain = (np.asarray(v)[rows] for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        mean, sd, gain = ranking.said.at(rows)
         return [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, sd)], [f"acquisition {a:.3g}" for a in gain]
     return _sorted_numbers(store, wanted, listed, rows)
 

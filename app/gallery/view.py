@@ -412,7 +412,7 @@ class GalleryView:
             "tabs": self._tabs(counts),
             "counts": counts,
             "stale": self._stale,
-            "line": tabs.summary(counts, self._likely) if suggesting else "",
+            "line": tabs.summary(counts, self._likely, self.store.model_news(state.target)) if suggesting else "",
         }
 
     def _on_tiles(self, rows: np.ndarray) -> dict:

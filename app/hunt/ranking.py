@@ -2,21 +2,28 @@
 
 Ranking runs in one thread (the newest request of a target replaces one that waits), fitting the hyper-parameters in
 another: the old ones go on ranking meanwhile. Subscribers hear ('ranking', target).
+
+The posteriors of the targets in use stay in memory, within `engine.learning.room.MEMORY_SHARE` of it: the one not used for the
+longest time goes first.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from dataclasses import asdict, dataclass, field
 from functools import partial
 
 import numpy as np
+import torch
 
 from app.background import Latest
 from app.changes import Changes
 from app.hunt.codes import LabelCodes
 from engine.learning import steering
 from engine.learning.interest import Interest
+from engine.learning.room import MEMORY_SHARE, memory
+from engine.learning.scores import Said
 from engine.learning.steering import Steering
 from engine.survey import Survey
 
@@ -32,20 +39,39 @@ class Ranking:
 
     Attributes
     ----------
-    mean, sd, acquisition : (N,) float
+    said : Said
+        Mean, sd and acquisition.
     suggested : (n,) int64
         Rows worth a look next, best first; no labelled one among them.
     how : (n,) str
         Why each of them is there, see `engine.learning.batches.HOW`.
+    counts : dict
+        Labels by value that it knows.
+    news : str
+        What changed about the model itself, in words; empty if nothing did.
     """
 
     target: str
-    mean: np.ndarray
-    sd: np.ndarray
-    acquisition: np.ndarray
+    said: Said
     suggested: np.ndarray
     how: np.ndarray
     counts: dict[str, int] = field(default_factory=dict)
+    news: str = ""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Expected response, (N,) float64."""
+        return self.said.mean
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Its standard deviation, (N,) float64."""
+        return self.said.sd
+
+    @property
+    def acquisition(self) -> np.ndarray:
+        """How much each object is worth a look, (N,) float64."""
+        return self.said.acquisition
 
 
 class Rankings:
@@ -56,7 +82,7 @@ class Rankings:
         self._lock = threading.Lock()
         self._ranker = Latest("skysieve-rank")
         self._fitter = Latest("skysieve-fit")
-        self._interests: dict[str, Interest] = {}
+        self._interests: OrderedDict[str, Interest] = OrderedDict()
         self._rankings: dict[str, Ranking] = {}
         self._representation: str | None = None
 
@@ -83,6 +109,11 @@ class Rankings:
             return np.zeros(0, np.int64)
         codes = self._codes.of(target)
         return ranking.suggested[codes[ranking.suggested] == 0][:n]
+
+    def news(self, target: str) -> str:
+        """What changed about the model of a target, in words."""
+        found = self._rankings.get(target)
+        return "" if found is None else found.news
 
     def drawn(self, target: str, rows: np.ndarray) -> list[str]:
         """Why each object was suggested, see `engine.learning.batches.HOW`; empty of those that were not."""
@@ -154,8 +185,9 @@ class Rankings:
             interest = self.interest(target)
             interest.sync()
             batch = interest.next_batch(min(SUGGESTED, len(self._survey)))
-            mean, sd, acquisition = (np.array(v) for v in (interest.mean, interest.sd, interest.acquisition()))
-            self.keep(Ranking(target, mean, sd, acquisition, batch.rows, batch.how, self._codes.counts(target)))
+            counts = self._codes.counts(target)
+            self.keep(Ranking(target, interest.said(), batch.rows, batch.how, counts, _news(interest)))
+            self._let_go(target)
             if interest.needs_refit():
                 self._fitter.submit(f"fit {target}", partial(self._fit, target))
 
@@ -163,3 +195,24 @@ class Rankings:
         with self._changes.reporting():
             self.interest(target).refit()
             self.rerank(target)
+
+    def _let_go(self, target: str) -> None:
+        """Drop the targets not used for the longest time, until what is left fits; they are learned anew when wanted."""
+        with self._lock:
+            if target in self._interests:
+                self._interests.move_to_end(target)
+            room = MEMORY_SHARE * memory(torch.device("cpu"))
+            while len(self._interests) > 1 and sum(kept.nbytes for kept in self._interests.values()) > room:
+                dropped, _ = self._interests.popitem(last=False)
+                self._rankings.pop(dropped, None)
+
+
+def _news(interest: Interest) -> str:
+    """What the last refit changed, and what is left out, in words."""
+    words = []
+    if interest.refitted is not None:
+        before, after = interest.refitted.before, interest.refitted.after
+        words.append(f"model refitted: length {before.length:.2g} → {after.length:.2g}, noise {after.noise:.2g}")
+    if interest.left_out:
+        words.append(f"{interest.left_out:,} labels left out: no room for more")
+    return " · ".join(words)

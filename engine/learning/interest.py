@@ -214,6 +214,26 @@ class Interest:
         """The largest response so far."""
         return float(self._posterior.responses.max(initial=0.0))
 
+    def said(self) -> scores.Said:
+        """Mean, sd and acquisition as they are now, for who keeps them; see `engine.learning.scores.Said`."""
+        with self._lock:
+            name, mean, sd = self.steering.acquisition, self.mean, self.sd
+            if name == "random" or (isinstance(self._posterior, ClassPosterior) and name in ("entropy", "bald")):
+                everything = self._known(self._acquire(self._posterior))
+                told = scores.Said(mean, sd, lambda _mean, _sd: everything)
+                assert told.acquisition is everything  # not elementwise: it is of all objects, from now on
+                return told
+            noise = {"noise": self.kernel.noise} if name == "bald" else {}
+            return scores.Said(
+                mean, sd, partial(acquisitions.choose(name), best=self._best(), **noise, **self._options)
+            )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that its models take; features are shared."""
+        other = self._artefacts
+        return self._posterior.nbytes + (0 if other is None else other.nbytes)
+
     @property
     def found(self) -> bool:
         """Whether there is a yes to learn from."""

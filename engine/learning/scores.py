@@ -7,6 +7,9 @@ columns; they are computed when first asked for, and again when the target was l
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +20,34 @@ if TYPE_CHECKING:
     from engine.survey import Survey
 
 KINDS = ("mean", "sd", "acquisition")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the learner said of every object at one moment; labels that come later change nothing of it.
+
+    Attributes
+    ----------
+    mean, sd : (N,) float64
+        NaN where pixels were unreadable.
+    acquire : callable
+        (mean, sd) → acquisition, elementwise. It is costlier than the posterior, so it is computed of what is asked for.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    acquire: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    @cached_property
+    def acquisition(self) -> np.ndarray:
+        """How much each object is worth a look, (N,) float64; computed when first asked for."""
+        return self.acquire(self.mean, self.sd)
+
+    def at(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, sd and acquisition of some objects, (n,) each."""
+        mean, sd = self.mean[rows], self.sd[rows]
+        known = "acquisition" in self.__dict__
+        return mean, sd, self.acquisition[rows] if known else self.acquire(mean, sd)
 
 
 def learned(survey: Survey) -> dict[str, str]:

@@ -12,6 +12,7 @@ from engine import files
 from engine.data.cutouts import read_batch
 from engine.data.pictures.stretch import Calibration, calibrate, to_rgb
 from engine.data.pictures.thumbnails import encode
+from engine.learning.scores import Said
 from engine.survey import Survey
 
 #: Objects; three pages of the gallery, the last one short.
@@ -86,7 +87,7 @@ class OracleRankings(Rankings):
         suggested = order[self._codes.of(target)[order] == 0].astype(np.int64)
         sd = np.full(COUNT, 0.1)
         how = np.full(len(suggested), "best", object)
-        self.keep(Ranking(target, mean, sd, mean + sd, suggested, how, self._codes.counts(target)))
+        self.keep(Ranking(target, Said(mean, sd, np.add), suggested, how, self._codes.counts(target)))
 
 
 class OracleStore(Store):

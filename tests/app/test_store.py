@@ -177,3 +177,30 @@ def test_what_people_can_mend_is_told(survey):
     assert store.ranking("dwarf") is None
     until(lambda: heard)
     assert heard[0][0] == "problem" and "engine embed" in heard[0][1]
+
+
+def test_targets_out_of_use_are_let_go_when_memory_is_short(survey, monkeypatch):
+    from app.hunt import ranking
+
+    store = Store(survey.path)
+    for target in ("dwarf", "lens", "ring"):
+        assert store.ranking(target) is None
+        until(lambda target=target: store.rankings._rankings.get(target) is not None)
+    assert list(store.rankings._interests) == ["dwarf", "lens", "ring"]
+    monkeypatch.setattr(ranking, "MEMORY_SHARE", 0)
+    store.label([1], "no", target="lens", user="me")
+    until(lambda: list(store.rankings._interests) == ["lens"])
+    assert store.ranking("dwarf") is None
+    until(lambda: store.ranking("dwarf") is not None)  # learned anew when wanted
+
+
+def test_new_hyper_parameters_are_told(survey):
+    store = Store(survey.path)
+    store.label(np.arange(6), "no", target="dwarf", user="me")
+    store.label([10, 11], "yes", target="dwarf", user="me")
+    until(lambda: (found := store.ranking("dwarf")) is not None and "length" in found.news)
+    assert "→" in store.model_news("dwarf") and "noise" in store.model_news("dwarf")
+    assert store.model_news("nothing") == ""
+    said = store.ranking("dwarf").said
+    few = said.at(np.array([3, 5]))
+    np.testing.assert_array_equal(few[2], said.acquisition[[3, 5]])
