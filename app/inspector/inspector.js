@@ -33,10 +33,11 @@ class Inspector {
     this.place = element("div", "place");
     this.labels = element("div", "labels", "", { role: "group", "aria-label": "Label this object" });
     this.scores = element("dl", "facts scores");
+    this.comments = element("div", "comments");
     this.near = element("section", "near");
     this.facts = element("dl", "facts");
     this.history = element("ol", "history");
-    this.content.append(this.place, this.views.root, this.scores, this.near,
+    this.content.append(this.place, this.views.root, this.comments, this.scores, this.near,
       this.section("Catalogue", this.facts), this.section("History", this.history));
     this.root.append(head, this.empty, this.content, this.labels);
     this.content.hidden = this.labels.hidden = true;
@@ -99,9 +100,9 @@ class Inspector {
     rows.forEach((row, k) => {
       const made = button("tile", "", `${ids[k]}, similarity ${score[k]?.toFixed(2)}`, () => this.send("cursor", { row }));
       made.dataset.row = row;
-      made.dataset.label = VERDICTS[codes[k] ?? 0];
+      made.dataset.label = labelName(codes[k]);
       if (this.urls.near[k]) made.append(element("img", "", "", { src: this.urls.near[k], alt: "", draggable: "false" }));
-      made.append(element("span", "mark", SIGNS[codes[k] ?? 0]));
+      made.append(element("span", "mark", labelSign(codes[k], this.header.choices)));
       strip.append(made);
     });
     const head = element("div", "row");
@@ -127,6 +128,11 @@ class Inspector {
       Object.assign(this.header, changes);
     }
     this.drawLabels();
+    this.comments.replaceChildren(...this.header.comments.map(({ user, text }) => {
+      const line = element("p", "", `“${text}” `);
+      line.append(element("i", "", user));
+      return line;
+    }));
     this.scores.replaceChildren(...this.header.scores.flatMap(({ name, value, share }) => {
       const shown = element("dd", "", value);
       if (share !== undefined && share !== null) {
@@ -145,21 +151,25 @@ class Inspector {
     (this.header.near_rows ?? []).forEach((row, k) => {
       const tile = this.near.querySelector(`[data-row="${row}"]`);
       if (!tile) return;
-      tile.dataset.label = VERDICTS[this.header.near_codes[k]];
-      tile.querySelector(".mark").textContent = SIGNS[this.header.near_codes[k]];
+      tile.dataset.label = labelName(this.header.near_codes[k]);
+      tile.querySelector(".mark").textContent = labelSign(this.header.near_codes[k], this.header.choices);
     });
   }
 
   drawLabels() {
-    const { code, target, row } = this.header;
-    const made = Object.entries(LABEL_KEYS).map(([key, verdict], k) => {
-      const one = button(`verdict ${verdict}${code === k + 1 ? " given" : ""}`, "", `‘${target}’: ${verdict} (${key})`, () => {
-        this.header.code = k + 1;
+    const { code, target, row, choices } = this.header;
+    const made = choices.map((choice) => {
+      const given = code === choice.code, known = VERDICTS.includes(choice.value);
+      const one = button(`verdict ${known ? choice.value : "choice"}${given ? " given" : ""}`, "", `‘${target}’: ${choice.value} (${choice.key})`, () => {
+        this.header.code = choice.code;
         this.drawLabels();
-        this.send("label", { row, value: verdict });
+        this.send("label", { row, value: choice.value });
       });
-      one.setAttribute("aria-pressed", code === k + 1);
-      one.append(element("b", "", SIGNS[k + 1]), element("span", "", verdict), element("kbd", "", key));
+      one.setAttribute("aria-pressed", given);
+      one.style.setProperty("--mark", choice.colour);
+      if (known) one.append(element("b", "", choice.sign));
+      if (choice.sign !== choice.value) one.append(element("span", "", choice.value));
+      one.append(element("kbd", "", choice.key));
       return one;
     });
     this.labels.replaceChildren(element("span", "target", `${target}?`), ...made);

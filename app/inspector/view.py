@@ -16,12 +16,15 @@ import param
 
 from app.background import Background
 from app.frames import Component, pack, script, styles
+from app.gallery.marks import choices
 from app.hunt.labelling import Labelling
 from app.hunt.ranking import RANKED
+from app.inspector.ahead import Ahead
 from app.inspector.subject import Subject
 from app.inspector.views import Painter, Portrait, View, blinked, card
 from app.state import State
 from engine.errors import UserError
+from engine.learning.labels import COMMENTS
 
 #: Neighbours shown.
 NEIGHBOURS = 12
@@ -56,15 +59,19 @@ class InspectorView:
         self.labelling = Labelling(state, store)
         self.background = Background(pn.state.curdoc)
         self.drawer = InspectorDrawer(self._receive, dark=state.dark, sizing_mode="stretch_both", min_height=200)
+        self._others = Background(pn.state.curdoc)  # what is not on the screen yet, or takes long
+        self._ahead = Ahead(store.survey, self._known, self._others)
         self._near = np.zeros(0, np.int64)
         self._subject = Subject(store.survey, -1)
         watch = state.param.watch
         watch(lambda *_: self.show(), ["cursor", "inspecting"])
-        watch(lambda *_: self._changed(), ["labels_version", "ranking_version", "target"])
+        watch(lambda *_: self._changed(), ["labels_version", "remarks_version", "ranking_version", "target"])
+        watch(lambda *_: self._expect(), ["expected", "inspecting"])
         watch(lambda *_: self._draw(state.cursor), ["stretch"])
         watch(lambda event: self.drawer.param.update(dark=event.new), ["dark"])
         if self.background.document is not None:
-            pn.state.on_session_destroyed(self.background.close)
+            for worker in (self.background, self._others):
+                pn.state.on_session_destroyed(worker.close)
         self.show()
 
     def panel(self) -> InspectorDrawer:
@@ -72,8 +79,14 @@ class InspectorView:
         return self.drawer
 
     def close(self) -> None:
-        """End the session's thread."""
+        """End the session's threads."""
         self.background.close()
+        self._others.close()
+
+    def _expect(self) -> None:
+        """Make ready what comes next."""
+        if self.state.inspecting and self.state.expected is not None:
+            self._ahead.expect(self.state.expected, self.state.stretch)
 
     # -- what is shown -------------------------------------------------------------------------------------------------
 
@@ -90,7 +103,12 @@ class InspectorView:
             header, thumbnail = found
             self.drawer.frame = pack({**header, **self._changing(row)}, [thumbnail])
 
-        self.background.run("object", lambda: self._known(row), shown, self._complain)
+        ready = self._ahead.of(row, None)
+        if ready is not None:
+            self.background.cancel("object")
+            shown(ready.known)
+        else:
+            self.background.run("object", lambda: self._known(row), shown, self._complain)
         self._draw(row)
         self._find_neighbours(row)
 
@@ -113,9 +131,9 @@ class InspectorView:
         """Render the pixels under the session's stretch; they are read, and sent as numbers, once an object."""
         if not self.state.inspecting or not 0 <= row < self.store.n:
             return
-        fresh = row != self._subject.row
+        fresh, ready = row != self._subject.row, self._ahead.of(row, None)
         if fresh:
-            self._subject = Subject(self.store.survey, row)
+            self._subject = ready.subject if ready else Subject(self.store.survey, row)
         subject, stretch, run = self._subject, self.state.stretch, self.background.run
 
         def coloured(found: Portrait) -> None:
@@ -127,7 +145,11 @@ class InspectorView:
             header = {"row": row, "views": listed, "card": card(found), "blinks": blinked(found)}
             self.drawer.views = pack(header, [view.picture for view in found])
 
-        run("picture", lambda: Painter(subject, stretch).portrait(), coloured, self._complain)
+        if ready is not None and ready.stretch == stretch:
+            self.background.cancel("picture")
+            coloured(ready.portrait)
+        else:
+            run("picture", lambda: Painter(subject, stretch).portrait(), coloured, self._complain)
         run("views", lambda: Painter(subject, stretch).views(), viewed, self._complain)
         if fresh:
             run("numbers", lambda: numbers(subject), partial(setattr, self.drawer, "numbers"), self._complain)
@@ -154,7 +176,7 @@ class InspectorView:
             header = {"row": row, "rows": self._near, "score": score, "ids": ids, "codes": codes}
             self.drawer.near = pack(header, thumbnails)
 
-        self.background.run("near", work, found, self._complain)
+        self._others.run("near", work, found, self._complain)
 
     def _complain(self, error: UserError) -> None:
         self.state.notice = ("error", str(error))
@@ -169,6 +191,8 @@ class InspectorView:
             return {
                 "target": target,
                 "code": codes[row],
+                "choices": choices(self.store, target, self.state.dark),
+                "comments": [vars(comment) for comment in self.store.survey.remarks.comments(row)],
                 "near_codes": codes[self._near],
                 "near_rows": self._near,
                 "scores": scores(self.store, row, target),
@@ -176,7 +200,16 @@ class InspectorView:
             }
         except UserError as error:
             self._complain(error)
-            return {"target": target, "code": 0, "near_codes": [], "near_rows": [], "scores": [], "history": []}
+            return {
+                "target": target,
+                "code": 0,
+                "choices": [],
+                "comments": [],
+                "near_codes": [],
+                "near_rows": [],
+                "scores": [],
+                "history": [],
+            }
 
     def _changed(self) -> None:
         row = self.state.cursor
@@ -293,7 +326,7 @@ def scores(store, row: int, target: str) -> list[dict]:
     learned = any(store.label_counts(target).values()) and bool(store.survey.representations)
     ranking = store.ranking(target) if learned else None
     if ranking is not None:
-        mean, sd, gain = (float(v[row]) for v in (ranking.mean, ranking.sd, ranking.acquisition))
+        mean, sd, gain = (float(v[0]) for v in ranking.said.at(np.array([row])))
         likely = min(max(mean, 0.0), 1.0)
         found += [
             {"name": f"{target}, predicted", "value": f"{mean:.2f} ± {sd:.2f}", "share": likely},
@@ -309,7 +342,8 @@ def history(events) -> list[dict]:
     """The label events of an object, the newest first, with local times."""
     lines = []
     for event in reversed(events):
-        what = "took it back" if event.kind == "undo" else event.value
+        said = event.comment or event.value if event.target == COMMENTS else event.value
+        what = "took it back" if event.kind == "undo" else said
         lines.append({"time": local_time(event.time), "user": event.user, "target": event.target, "value": what})
     return lines
 

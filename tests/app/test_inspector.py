@@ -11,6 +11,8 @@ from app.frames import unpack
 from app.inspector.view import InspectorView, catalogue_row, local_time, position, shown
 from app.state import State
 from engine.data.pictures.settings import Stretch
+from engine.learning import targets
+from engine.learning.targets import Target
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +165,32 @@ def test_unknown_positions_and_values():
 def test_times_are_local_to_the_minute():
     assert local_time("no time") == "no time"
     assert len(local_time("2026-01-02T03:04:05+00:00")) == 16
+
+
+def test_what_comes_next_is_read_before_it_is_asked_for(view, store, monkeypatch):
+    view.state.param.update(cursor=7, inspecting=True, expected=np.array([8, 9, UNREADABLE]))
+    monkeypatch.setattr(view, "_known", None)  # nothing is read any more
+    pictures = {}
+    for row in (8, 9):
+        view.state.cursor = row
+        assert unpack(view.drawer.frame)[0]["row"] == row
+        header, drawn = unpack(view.drawer.picture)
+        assert header["row"] == row and drawn[0]
+        pictures[row] = drawn[0]
+    view.state.stretch = Stretch(invert=True)
+    assert unpack(view.drawer.picture)[1][0] != pictures[9]  # never one of another stretch
+    monkeypatch.undo()
+    view.state.param.update(stretch=Stretch(), expected=None, cursor=3)
+    view.state.cursor = 8
+    assert unpack(view.drawer.picture)[1][0] == pictures[8]
+
+
+def test_comments_and_ratings_are_shown(view, store):
+    targets.declare(store.survey, Target("dwarf", "ratings"))
+    view.state.param.update(cursor=7, inspecting=True)
+    store.comment(7, "a blue ring", user="ann")
+    view.drawer._handle_msg({"type": "label", "row": 7, "value": "4"})
+    said = view.said[-1]
+    assert [comment["text"] for comment in said["comments"]] == ["a blue ring"]
+    assert next(c for c in said["choices"] if c["code"] == said["code"])["value"] == "4"
+    assert [line["value"] for line in said["history"]] == ["4", "a blue ring"]
