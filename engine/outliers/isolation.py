@@ -46,23 +46,54 @@ def isolation(
     ------
     Liu et al. 2008, eq. 2; the negative of scikit-learn's ``score_samples``.
     """
-    from sklearn.ensemble import IsolationForest
-
     n, rows = len(features), np.flatnonzero(valid)
     rng = np.random.default_rng(seed)
     some = rows if len(rows) <= trees * SEEN else np.sort(rng.choice(rows, trees * SEEN, replace=False))
-    forest = IsolationForest(n_estimators=trees, max_samples=min(SEEN, len(some)), random_state=seed)
-    forest.fit(np.asarray(features[some], np.float32))
+    grown, seen = _grown(np.asarray(features[some], np.float32), trees, seed)
+    usual = len(grown) * float(_unsuccessful(np.array([seen]))[0])
     score = np.full(n, np.nan, np.float32)
 
     def fall(start: int) -> int:
-        part = slice(start, start + CHUNK)
-        good = valid[part]
-        if good.any():
-            score[part][good] = -forest.score_samples(np.asarray(features[part], np.float32)[good])
+        part, good = slice(start, start + CHUNK), np.flatnonzero(valid[start : start + CHUNK])
+        chunk = np.ascontiguousarray(np.asarray(features[part], np.float32)[good])
+        depth = np.zeros(len(chunk))
+        for tree, depths in grown:
+            depth += depths[tree.apply(chunk)]
+        score[start + good] = 2.0 ** (-depth / usual)
         return min(start + CHUNK, n)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as cores:
         for done in cores.map(fall, range(0, n, CHUNK)):
             progress(done, n, "isolation forest")
     return score
+
+
+def _grown(points: np.ndarray, trees: int, seed: int) -> tuple[list, int]:
+    """Trees, each with the depth that every node stands for, and how many objects a tree has seen.
+
+    scikit-learn's own ``score_samples`` sets the filters of Python's warnings, which are the process's, so that it
+    cannot be called by several threads.
+    """
+    from sklearn.ensemble import IsolationForest
+
+    seen = min(SEEN, len(points))
+    forest = IsolationForest(n_estimators=trees, max_samples=seen, random_state=seed).fit(points)
+    return [(tree.tree_, _depths(tree.tree_)) for tree in forest.estimators_], seen
+
+
+def _depths(tree) -> np.ndarray:
+    """Cuts above each node, and those that would part what is left in it, (nodes,) float64."""
+    depth = np.zeros(tree.node_count)
+    for node in range(tree.node_count):  # children come after their parent
+        for child in (tree.children_left[node], tree.children_right[node]):
+            if child >= 0:
+                depth[child] = depth[node] + 1
+    return depth + _unsuccessful(tree.n_node_samples)
+
+
+def _unsuccessful(counts: np.ndarray) -> np.ndarray:
+    """Mean number of cuts that part one of so many objects from the others: Liu et al. 2008, eq. 1."""
+    counts = np.asarray(counts, np.float64)
+    many = np.maximum(counts, 3)
+    mean = 2 * (np.log(many - 1) + np.euler_gamma) - 2 * (many - 1) / many
+    return np.where(counts <= 1, 0.0, np.where(counts <= 2, 1.0, mean))

@@ -241,11 +241,13 @@ def forest(features: np.ndarray, given: Opinions, *, seed: int = 0) -> np.ndarra
     """The rating that a random forest of 200 trees predicts, as published, (N,) float32."""
     from sklearn.ensemble import RandomForestRegressor
 
-    trees = RandomForestRegressor(TREES, random_state=seed).fit(features[given.rows], given.ratings)
+    grown = RandomForestRegressor(TREES, random_state=seed).fit(features[given.rows], given.ratings)
+    trees = [tree.tree_ for tree in grown.estimators_]  # the forest's own `predict` cannot be called by several threads
     found = np.empty(len(features), np.float32)
 
     def work(start: int) -> None:
-        found[start : start + TILE] = trees.predict(features[start : start + TILE])
+        block = np.ascontiguousarray(features[start : start + TILE], np.float32)
+        found[start : start + TILE] = np.mean([tree.predict(block).ravel() for tree in trees], axis=0)
 
     _each(range(0, len(features), TILE), work)
     return found

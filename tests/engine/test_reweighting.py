@@ -78,6 +78,15 @@ def test_what_is_like_the_liked_stays_and_what_is_like_the_disliked_sinks(model)
     assert (after <= before + 1e-6).all()
 
 
+def test_the_forest_is_scikit_learns(features, monkeypatch):
+    from sklearn.ensemble import RandomForestRegressor
+
+    monkeypatch.setattr(reweighting, "TILE", 64)
+    given = Opinions(np.arange(30), np.random.default_rng(3).integers(0, 6, 30).astype(float))
+    theirs = RandomForestRegressor(200, random_state=4).fit(features[:30], given.ratings).predict(features)
+    np.testing.assert_allclose(reweighting.forest(features, given, seed=4), theirs, rtol=1e-5)
+
+
 def test_there_is_no_other_model(features):
     with pytest.raises(UserError, match="no model"):
         reweighted(np.arange(500.0), features, Opinions(np.array([1]), np.array([5.0])), model="magic")
@@ -148,7 +157,7 @@ def test_rejected_artefacts_stay_away_and_what_is_rare_comes_up(blemished):
     rejected = plain[truth[plain] == "artefact"][:15]
     survey.labels.add(rejected, "artefact", "yes", ids=survey.ids.take(rejected).to_pylist(), user="me")
     after = survey.rows(strangest(survey, 50, target="rare")["id"])
-    assert before > 0.5 and np.mean(truth[after] == "artefact") < 0.6 * before
+    assert before >= 0.4 and np.mean(truth[after] == "artefact") < 0.6 * before
     assert not set(rejected) & set(after)
     rare = ["dwarf", "lens", "ring", "merger"]
     assert np.isin(truth[after], rare).sum() > 1.3 * np.isin(truth[plain], rare).sum()
