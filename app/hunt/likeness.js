@@ -252,10 +252,10 @@ class Hands {
     const style = element("style", "", `
       button { width: 24px; height: 24px; margin-left: 3px; border: 0; border-radius: 12px; font: 700 16px/1 system-ui, sans-serif; cursor: pointer;
         color: #071018; box-shadow: 0 0 0 1.5px #05070a; opacity: .92; }
-      .more { background: #3fcf8e } .less { background: #ff6b6b } button:hover { opacity: 1; filter: brightness(1.12) }
+      .hand.more { background: #3fcf8e } .hand.less { background: #ff6b6b } button:hover { opacity: 1; filter: brightness(1.12) }
       button:focus-visible { outline: 2px solid #fff }`);
     const make = (type, sign, title) => {
-      const made = button(type, sign, title, (event) => { event.stopPropagation(); act(type, Number(this.root.parentElement?.dataset.row)); });
+      const made = button(`hand ${type}`, sign, title, (event) => { event.stopPropagation(); act(type, Number(this.root.parentElement?.dataset.row)); });
       made.addEventListener("dblclick", (event) => event.stopPropagation());
       made.tabIndex = -1; // the keys + and − do the same
       return made;

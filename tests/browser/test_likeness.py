@@ -62,11 +62,11 @@ def test_more_and_less_reorder_and_a_file_finds_itself(visit, survey, tmp_path):
 
     away = visit.tiles()[3]
     visit.tile(away).hover()
-    visit.page.locator("button.less").click()
+    visit.page.locator("button.hand.less").click()
     visit.until(lambda: visit.tiles() == found(survey, [20], [away]), "what is unlike the one with the sign −", 30)
     more = visit.tiles()[1]
     visit.tile(more).hover()
-    visit.page.locator("button.more").click()
+    visit.page.locator("button.hand.more").click()
     visit.until(lambda: visit.tiles() == found(survey, [20, more], [away]), "what is like both", 30)
 
     chip = visit.page.locator(f".chip[data-row='{away}']")
