@@ -159,9 +159,7 @@ def _run(hunter: Hunter, said: np.ndarray, labels: int, batch: int, progress: Ca
 class _Ours:
     """The loop that the app and the commands run, with the oracle's labels in a log in `folder`."""
 
-    def __init__(
-        self, survey: Survey, folder: Path, rated: bool, representation: str | None, seed: int, options: dict
-    ):
+    def __init__(self, survey: Survey, folder: Path, rated: bool, representation: str | None, seed: int, options: dict):
         self.log = LabelLog(folder / "labels.sqlite")
         self.rated = rated
         self.interest = Interest(survey, TARGET, representation=representation, seed=seed, log=self.log, **options)

@@ -25,7 +25,7 @@ BATCHES = {
 }
 #: What is shown before anything was found, in words.
 COLD_STARTS = {
-    "spread": "half along the first component, half over the representation",
+    "spread": "along the first component, then what is farthest from all that was looked at",
     "pc1": "spaced evenly along the first component (Protege)",
     "outliers": "the strangest first, where outlier scores are stored; else spread",
     "random": "at random",
