@@ -15,13 +15,24 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from engine.commands import hunting, likeness, maps, outlying, remarks, representations, selecting, sharing, surveys
+from engine.commands import (
+    hunting,
+    likeness,
+    maps,
+    outlying,
+    rehearsing,
+    remarks,
+    representations,
+    selecting,
+    sharing,
+    surveys,
+)
 from engine.errors import UserError
 from engine.jobs import Progress, Reporter, silent
 from engine.survey import version
 
 #: Where the commands are, in the order in which they are listed.
-ROOMS = (surveys, representations, maps, likeness, outlying, hunting, remarks, selecting, sharing)
+ROOMS = (surveys, representations, maps, likeness, outlying, hunting, rehearsing, remarks, selecting, sharing)
 
 
 class Cancelled(BaseException):

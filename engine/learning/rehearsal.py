@@ -10,8 +10,9 @@ minute; the published loops take several times as long, since they refit and pre
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -173,3 +174,113 @@ class _Ours:
         self.interest.sync()
         if self.interest.needs_refit():
             self.interest.refit()
+
+
+# -- many of them -----------------------------------------------------------------------------------------------------
+
+
+def repeats(
+    survey: Survey,
+    truth: np.ndarray,
+    *,
+    called: str,
+    methods: Sequence[str],
+    seeds: Iterable[int],
+    keep: Path | None = None,
+    labels: int = 200,
+    batch: int = 10,
+    progress: Progress = silent,
+    **options,
+) -> list[Rehearsal]:
+    """Rehearse several methods from several seeds; an isolation forest with each of its settings.
+
+    Parameters
+    ----------
+    called : str
+        What the truth is called in the file.
+    keep : path, optional
+        JSON lines, one a hunt, written as each ends. Hunts that it has, of the same survey, truth, labels and batch, are read
+        from it: an interrupted run goes on where it was.
+    **options
+        See `rehearse`.
+
+    Returns
+    -------
+    list of Rehearsal
+        By method (those of a forest called ``isolation-forest SETTING``), then seed.
+    """
+    known = _read_kept(keep)
+    wanted = [(name, method, setting, seed) for name, method, setting in _settings(methods) for seed in seeds]
+    runs = []
+    for number, (name, method, setting, seed) in enumerate(wanted):
+        key = _key(survey, called, name, seed, labels, batch, options.get("representation"))
+        if key not in known:
+            done = rehearse(
+                survey, truth, method=method, labels=labels, batch=batch, seed=seed, **{**options, **setting}
+            )
+            known[key] = (done.rows.tolist(), done.hits.tolist())
+            if keep is not None:
+                _append_kept(keep, key, known[key])
+        rows, hits = known[key]
+        runs.append(Rehearsal(name, seed, np.array(rows, np.int64), np.array(hits, bool), int(truth.sum())))
+        progress(number + 1, len(wanted), "rehearsing")
+    return runs
+
+
+def summary(runs: Sequence[Rehearsal], labels: Sequence[int]) -> list[dict]:
+    """Mean found within so many labels, and its standard error, a dict a method; of a forest's settings the best one.
+
+    The best is that of most found within the last number of labels: chosen knowing the answer, to the forest's advantage.
+    """
+    rows: dict[str, dict] = {}
+    for name in dict.fromkeys(run.method for run in runs):
+        found = np.array([[run.within(n) for n in labels] for run in runs if run.method == name], float)
+        error = found.std(axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.full(len(labels), np.nan)
+        method, _, setting = name.partition(" ")
+        row = {"method": method, "repeats": len(found), "found": found.mean(axis=0).tolist(), "error": error.tolist()}
+        row |= {"setting": setting} if setting else {}
+        if method not in rows or row["found"][-1] > rows[method]["found"][-1]:
+            rows[method] = row
+    return list(rows.values())
+
+
+def _settings(methods: Sequence[str]) -> list[tuple[str, str, dict]]:
+    """Name, method and options of what is to be rehearsed."""
+    wanted: list[tuple[str, str, dict]] = []
+    for method in methods:
+        if method != rivals.FOREST:
+            wanted.append((method, method, {}))
+            continue
+        for features in rivals.FOREST_FEATURES:
+            for trees, samples in rivals.FOREST_SETTINGS:
+                setting = {"features": features, "trees": trees, "samples": samples}
+                wanted.append((f"{method} {features}, {trees} trees of {samples}", method, setting))
+    return wanted
+
+
+def _key(survey: Survey, called: str, name: str, seed: int, labels: int, batch: int, representation) -> tuple:
+    found = representation or survey.representations[0]
+    return (survey.name, len(survey), found, called, name, seed, labels, batch)
+
+
+def _read_kept(keep: Path | None) -> dict[tuple, tuple[list, list]]:
+    """Hunts of a file; a last line that was cut off by a kill is left out."""
+    known: dict[tuple, tuple[list, list]] = {}
+    if keep is None or not keep.exists():
+        return known
+    for line in keep.read_text(encoding="utf-8").splitlines():
+        try:
+            said = json.loads(line)
+            known[tuple(said["key"])] = (said["rows"], said["hits"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return known
+
+
+def _append_kept(keep: Path, key: tuple, hunt: tuple[list, list]) -> None:
+    keep.parent.mkdir(parents=True, exist_ok=True)
+    broken = keep.exists() and keep.stat().st_size and not keep.read_bytes().endswith(b"\n")
+    with keep.open("a", encoding="utf-8") as stream:
+        rows, hits = hunt
+        line = json.dumps({"key": list(key), "rows": rows, "hits": [int(h) for h in hits]})
+        stream.write(("\n" if broken else "") + line + "\n")

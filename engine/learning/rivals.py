@@ -34,6 +34,8 @@ from engine.survey import COMPONENTS, Representation
 
 #: Objects predicted at once: bounds the memory of scikit-learn's posterior.
 PREDICTED = 20_000
+#: The method that is rehearsed with each of its settings.
+FOREST = "isolation-forest"
 #: What an isolation forest may be given, and how many trees and objects a tree: the best for a row is the baseline.
 FOREST_FEATURES = ("components", "vectors")
 FOREST_SETTINGS: tuple[tuple[int, int | str], ...] = ((100, "auto"), (500, "auto"), (500, 4096))
@@ -158,7 +160,7 @@ RIVALS: dict[str, Callable] = {
     "random": _random,
     "protege": _protege,
     "walmsley": _walmsley,
-    "isolation-forest": _forest,
+    FOREST: _forest,
 }
 
 
