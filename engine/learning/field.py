@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.linalg import solve_triangular
 
 from engine.learning import passes
 from engine.learning.kernels import Kernel
@@ -201,7 +202,8 @@ class Field:
     def _pass(self, step: Step, keep: int, sign: float, patient: bool) -> None:
         points, again = self._points(step.labels), self._points(step.again)
         left, others = self._tensor(step.kept), self._tensor(step.again_weights)
-        corner = np.linalg.inv(step.corner) if len(step.corner) > 1 else 1 / step.corner
+        with passes.one_thread:
+            corner = solve_triangular(step.corner, np.eye(len(step.corner)), lower=True)
         inverse, change = self._tensor(corner), self._tensor(step.z.T * sign)
         first = self.lines
 

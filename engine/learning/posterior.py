@@ -33,6 +33,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from engine.learning.field import Field, Step
 from engine.learning.kernels import Kernel
+from engine.learning.passes import one_thread
 from engine.learning.room import Storage, storage
 
 
@@ -158,9 +159,11 @@ class Posterior:
         noise = np.broadcast_to(np.asarray(self.kernel.noise if noise is None else noise, np.float64), (len(new),))
         if not (noise > 0).all():
             raise ValueError("the noise of a label is a variance above zero")
-        below, corner = self._factor_rows(new, noise)
-        z = solve_triangular(corner, y - below @ self._z, lower=True)
-        self._field.add(Step(new, *self._combination(below), corner, z), patient=patient)
+        with one_thread:
+            below, corner = self._factor_rows(new, noise)
+            z = solve_triangular(corner, y - below @ self._z, lower=True)
+            step = Step(new, *self._combination(below), corner, z)
+        self._field.add(step, patient=patient)
         m, k = len(self), len(new)
         self._factor = _grown(self._factor, m + k)
         self._factor[m : m + k, :m], self._factor[m : m + k, m : m + k] = below, corner
