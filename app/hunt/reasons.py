@@ -104,11 +104,8 @@ def sentences(why: Reasons) -> dict[str, str]:
     if not why.labels:
         return {"place": "", "balance": "No label teaches anything yet: every object is expected alike.", "change": ""}
     others = why.labels - len(why.neighbours)
-    balance = (
-        f"The other {others:,} {'label adds' if others == 1 else 'labels add'} {why.rest:+.2f}.".replace("-", "−")
-        if others
-        else ""
-    )
+    rest = f"{why.rest:+.2f}".replace("-", "−")
+    balance = f"The other {others:,} {'label adds' if others == 1 else 'labels add'} {rest}." if others else ""
     drawn = f"Suggested: {DRAWN[why.drawn]}." if why.drawn in DRAWN else ""
     change = " ".join(_sentence(c) for c in why.changes)
     return {"place": place, "balance": " ".join(filter(None, (drawn, balance))), "change": change}

@@ -82,7 +82,7 @@ class Steering {
 
   menu(name, title, options, chosen) {
     const row = element("label", "row");
-    const menu = element("select", "", "", { "data-name": name });
+    const menu = element("select", "", "", { "data-name": name, "aria-label": title });
     for (const option of options) menu.append(new Option(option.short ?? option.name, option.name, false, option.name === chosen));
     menu.addEventListener("change", () => { this.send("steer", { [name]: menu.value }); menu.blur(); });
     row.append(element("span", "name", title), menu, element("small", "", options.find((option) => option.name === chosen)?.words ?? ""));

@@ -1,5 +1,6 @@
 """Steering above the suggestions, and why this one: what the browser is told, and what its messages do."""
 
+import shutil
 import time
 
 import numpy as np
@@ -18,9 +19,14 @@ from engine.learning.steering import Steering
 from engine.learning.targets import Target
 
 
+@pytest.fixture(scope="module")
+def blobs(tmp_path_factory):
+    return make_survey(tmp_path_factory.mktemp("steered")).path
+
+
 @pytest.fixture
-def store(tmp_path):
-    store = Store(make_survey(tmp_path).path)
+def store(blobs, tmp_path):
+    store = Store(shutil.copytree(blobs, tmp_path / "own.survey"))
     yield store
     store.survey.labels.close()
 
