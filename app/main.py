@@ -313,6 +313,7 @@ def first_target(store: Store) -> str:
     except UserError as error:
         log.warning("%s", error)
         counts = {}
+    counts.pop(ARTEFACT, None)  # kept away, not looked for
     if counts:
         return max(counts, key=counts.__getitem__)
     return "dwarf" if "truth" in store.survey.columns else "interesting"

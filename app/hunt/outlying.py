@@ -236,7 +236,7 @@ def _status(asked: Asked, target: str, weighed: Weighed) -> str:
     if asked.hide:
         hidden = int(np.count_nonzero(weighed.hidden))
         parts.append(f"{hidden:,} hidden" if artefacts else "nothing is labelled an artefact yet")
-    return " · ".join(parts)
+    return " · ".join(parts) or "By the score alone"
 
 
 def _duration(count: int) -> str:
