@@ -12,6 +12,7 @@ def register(add: Add) -> None:
     """Add these commands to the parser."""
     command = add(similar)
     command.add_argument("ids", nargs="*", metavar="ID", help="objects to be like")
+    command.add_argument("--like", nargs="+", default=[], metavar="ID", help="the same, after other options")
     command.add_argument("--unlike", nargs="+", default=[], metavar="ID", help="objects to be unlike")
     command.add_argument("--image", metavar="FILE", help="a picture or FITS file to be like")
     command.add_argument(
@@ -40,7 +41,7 @@ def similar(args, progress: Progress) -> Outcome:
     """Rank objects by likeness to some objects, an image, a region or a place, and unlikeness to others."""
     survey = Survey.open(args.survey)
     found = survey.similar(
-        args.ids,
+        [*args.ids, *args.like],
         unlike=args.unlike,
         image=args.image,
         region=_region(args.region),
@@ -95,7 +96,7 @@ def _keep(survey: Survey, args, ids: list[str]) -> None:
     from engine.search.likeness.origin import origin
 
     how = origin(
-        args.ids,
+        [*args.ids, *args.like],
         args.unlike,
         others=[text for text in (args.image, args.region and f"part of {args.region[0]}", args.near) if text],
         count=len(ids),
