@@ -334,6 +334,15 @@ class LabelLog(EventLog):
         found = [(row, self._read(last, (row, target))) for (row,) in touched]
         return [(row, *(stands[0] if stands else ("", "", 0))) for row, stands in found]
 
+    def drawn(self, target: str) -> dict[int, str]:
+        """How the objects of labels that stand were drawn: number of the event → "best", "random", … where it was noted."""
+        found = self._read(
+            "SELECT event, json_extract(view, '$.drawn') FROM standing"
+            " WHERE target = ? AND json_extract(view, '$.drawn') IS NOT NULL",
+            (target,),
+        )
+        return dict(found)
+
     def targets(self) -> dict[str, dict[str, int]]:
         """How many objects have which value now: target → value → count."""
         counts: dict[str, dict[str, int]] = {}
