@@ -111,7 +111,8 @@ def suggest(args, progress: Progress) -> Outcome:
     if args.keep:
         steering.keep(survey, args.target, hunt.steering)
     found = hunt.suggest(args.count)
-    hunt.store()
+    if args.keep or not any(value is not None for value in choices.values()):  # else they are for this time only
+        hunt.store()
     return table(found.drop(columns="row"))
 
 

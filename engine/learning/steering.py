@@ -105,10 +105,11 @@ def read(survey: Survey, target: str) -> Steering:
 
 
 def keep(survey: Survey, target: str, steering: Steering) -> None:
-    """Keep how a target is steered, for the next time that the survey is opened."""
+    """Keep how a target is steered, for the next time that the survey is opened; its stored scores are made anew then."""
     from engine.survey import check_name
 
     check_name(target)
+    (survey.path / "scores" / f"{target}.json").unlink(missing_ok=True)
     files.write_json(survey.path / FILE, {**_kept(survey), target: asdict(steering)})
 
 

@@ -116,3 +116,37 @@ def test_beliefs_leave_the_mean_alone():
     model.append(50, mean[50])
     np.testing.assert_allclose(model.mean, mean, atol=1e-6)
     assert (model.sd <= sd + 1e-9).all() and model.sd[50] < sd[50]
+
+
+def test_published_trade_offs_are_those_of_ratings():
+    """EI on ratings 0-5 with τ = 0.5 and 3 ranks as EI on responses r / 5 with ours."""
+    random = np.random.default_rng(0)
+    mean, sd = random.normal(2.5, 1, 200), random.uniform(0.2, 1.5, 200)
+    for name, tradeoff in (("walmsley", 0.5), ("protege", 3.0)):
+        published = (mean - 5 - tradeoff) * norm.cdf((mean - 5 - tradeoff) / sd) + sd * norm.pdf(
+            (mean - 5 - tradeoff) / sd
+        )
+        np.testing.assert_allclose(5 * np.exp(choose(name)(mean / 5, sd / 5, best=1.0)), published, rtol=1e-7)
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05])
+def test_disagreement_is_what_a_verdict_tells_about_the_model(noise):
+    """H(y) − E_f H(y | f) by integration; y: whether f + ε exceeds one half."""
+    for mean in (-0.3, 0.2, 0.5, 0.9):
+        for unknown in (0.001, 0.05, 0.3):
+            f = np.linspace(mean - 8 * np.sqrt(unknown), mean + 8 * np.sqrt(unknown), 20_001)
+            weight = norm.pdf(f, mean, np.sqrt(unknown)) * (f[1] - f[0])
+            p = np.clip(norm.sf(0.5, f, np.sqrt(noise)), 1e-300, 1 - 1e-16)
+            inside = (-(p * np.log2(p) + (1 - p) * np.log2(1 - p)) * weight).sum()
+            sd = np.sqrt(unknown + noise)
+            whole = entropy(np.array([mean]), np.array([sd]))[0]
+            told = choose("bald")(np.array([mean]), np.array([sd]), best=1.0, noise=noise)[0]
+            assert told == pytest.approx(whole - inside, abs=0.02)
+
+
+def test_disagreement_differs_from_entropy_where_only_noise_is_left():
+    mean = np.array([0.5, 0.5])
+    sd = np.sqrt(np.array([0.02 + 1e-6, 0.02 + 0.2]))
+    assert entropy(mean, sd) == pytest.approx([1, 1])
+    told = choose("bald")(mean, sd, best=1.0, noise=0.02)
+    assert told[0] < 0.01 and told[1] > 0.5
