@@ -195,7 +195,7 @@ class Field:
         """Call `work(first, last)` with ranges of whole blocks, a few a core; every object is in one of them."""
         n = len(self)
         size = -(-n // (4 * passes.CORES * self._width)) * self._width
-        passes.now(lambda first: work(first, min(first + size, n)), range(0, n, size))
+        passes.here(lambda first: work(first, min(first + size, n)), range(0, n, size))
 
     # -- many labels, on any device -----------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ RISING = frozenset({"mean", "expected-improvement", "walmsley", "protege", "uppe
 #: Objects in a block.
 BLOCK = 256
 #: Cells along the mean and along the sd.
-CELLS = (256, 64)
+CELLS = (128, 32)
 
 
 def leaders(scores: np.ndarray, count: int, *, allowed: np.ndarray | None = None) -> np.ndarray:

@@ -59,6 +59,28 @@ def now(work: Callable[[T], None], parts: Sequence[T]) -> None:
             done.result()
 
 
+def here(work: Callable[[T], None], parts: Sequence[T]) -> None:
+    """The same for work that holds no lock and starts no threads: the caller works too, and waits for nobody who has not begun."""
+    with _traffic:
+        left, turn = iter(parts), threading.Lock()
+
+        def take() -> None:
+            while True:
+                with turn:
+                    part = next(left, None)
+                if part is None:
+                    return
+                work(part)
+
+        others = [_cores().submit(take) for _ in range(min(CORES, len(parts)) - 1)]
+        try:
+            take()
+        finally:
+            for other in others:
+                if not other.cancel():
+                    other.result()
+
+
 def patiently(work: Callable[[T], None], parts: Sequence[T]) -> None:
     """The same on one core, in the background."""
     _background().submit(_giving_way, work, parts).result()

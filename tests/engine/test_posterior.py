@@ -357,7 +357,7 @@ def test_what_goes_wrong_in_a_pass_is_raised():
     def broken(part):
         raise ZeroDivisionError
 
-    for run in (passes.now, passes.patiently):
+    for run in (passes.now, passes.here, passes.patiently):
         with pytest.raises(ZeroDivisionError):
             run(broken, range(9))
 
@@ -376,3 +376,11 @@ def test_awkward_features_and_labels_give_numbers(family):
     model.pop(3)
     assert np.isfinite(model.mean).all() and np.isfinite(model.sd).all() and (model.latent_sd >= 0).all()
     np.testing.assert_allclose(model.mean[:100], np.delete(model.responses, -1)[:62].mean(), atol=0.02)
+
+
+def test_every_part_of_a_pass_is_done_once():
+    for run in (passes.now, passes.here, passes.patiently):
+        for count in (1, 2, 37):
+            done = []
+            run(done.append, range(count))
+            assert sorted(done) == list(range(count))
