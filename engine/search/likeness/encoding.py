@@ -164,7 +164,7 @@ def _covered(x0: int, y0: int, x1: int, y1: int, height: int, width: int, side: 
 
 def _loaded(survey: Survey, representation: Representation) -> Encoder:
     meta = representation.meta
-    spec = meta.get("spec")
+    spec = meta.get("spec", meta.get("encoder"))
     advice = f"search from objects of the survey, or embed it again: python -m engine embed {survey.path}"
     if not survey.bands or not isinstance(spec, str) or "identity" not in meta:
         raise UserError(

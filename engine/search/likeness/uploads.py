@@ -158,21 +158,28 @@ def _order(bands: tuple[str, ...], wanted: tuple[str, ...], name: str) -> tuple[
     UserError
         If they are other bands.
     """
-    if len(bands) == len(wanted) and set(bands) != set(wanted):
-        return list(range(len(bands))), []
+    bands, wanted = _plain(bands), _plain(wanted)
     common = [band for band in wanted if band in bands]
+    if len(bands) == len(wanted) and len(common) < len(wanted):
+        return list(range(len(bands))), [] if not common else [f"its bands {' '.join(bands)} were taken in their order"]
     if common:
         lost = [band for band in wanted if band not in bands]
         words = [f"it has no band {' '.join(lost)}: taken as missing"] if lost else []
         return [bands.index(band) if band in bands else -1 for band in wanted], words
     if len(bands) == 1:
         return [0] * len(wanted), [f"its one band stands for {' '.join(wanted)}"]
-    if len(wanted) == 1 and tuple(bands) == ("R", "G", "B"):
+    if len(wanted) == 1 and bands == ("r", "g", "b"):
         return [1], ["its green stands for the one band"]
     raise UserError(
         f"{name} has {len(bands)} bands ({' '.join(bands)}), this survey {len(wanted)} ({' '.join(wanted)})",
         "give an image with the survey's bands",
     )
+
+
+def _plain(bands: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of bands without capitals, as headers write them either way; as they are where that would make two alike."""
+    small = tuple(band.casefold() for band in bands)
+    return small if len(set(small)) == len(bands) else tuple(bands)
 
 
 def _shown(name: str) -> str:
