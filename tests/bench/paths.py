@@ -13,6 +13,7 @@ from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, prod
 from tests.bench.features import galaxies
 from tests.bench.hunt import label_to_ranking
 from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
+from tests.bench.likeness import likeness
 from tests.bench.maps import lasso, map_frame, map_kinds, map_memory
 from tests.bench.measure import Figure, clocked, compare
 from tests.bench.sources import fits_reading, indexing
@@ -122,6 +123,7 @@ def two_point(full: bool) -> list[Figure]:
 #: Every figure, in the order of the table.
 ALL = (
     label_to_ranking,
+    likeness,
     lasso,
     map_frame,
     map_kinds,

@@ -166,7 +166,7 @@ def _loaded(survey: Survey, representation: Representation) -> Encoder:
     meta = representation.meta
     spec = meta.get("spec", meta.get("encoder"))
     advice = f"search from objects of the survey, or embed it again: python -m engine embed {survey.path}"
-    if not survey.bands or not isinstance(spec, str) or "identity" not in meta:
+    if not survey.bands or not isinstance(spec, str) or spec == "vectors" or "identity" not in meta:
         raise UserError(
             f"the vectors of {representation.name!r} were made elsewhere: no encoder is at hand for new pixels", advice
         )
