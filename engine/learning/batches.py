@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.learning.acquisition import diverse, top
+from engine.learning.dirichlet import ClassPosterior
+from engine.learning.posterior import Posterior
 from engine.learning.steering import Steering
 
 #: Why an object is in a batch.
@@ -68,7 +70,7 @@ class Situation:
         Whether there is a yes.
     """
 
-    model: object
+    model: Posterior | ClassPosterior
     scores: np.ndarray
     score: Callable[..., np.ndarray]
     free: np.ndarray

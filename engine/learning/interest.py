@@ -34,14 +34,14 @@ from engine.learning import features as seen
 from engine.learning import targets as declared
 from engine.learning.batches import Batch, Situation, next_batch
 from engine.learning.dirichlet import ClassPosterior
-from engine.learning.kernels import Kernel, Refit
+from engine.learning.kernels import Refit
 from engine.learning.labels import Current, LabelLog, parse_value
 from engine.learning.leaders import RISING, leaders_by
 from engine.learning.lessons import FOUND, Lessons, bring, lessons, thinned
 from engine.learning.posterior import Posterior
 from engine.learning.room import most_labels
 from engine.learning.steering import Steering
-from engine.survey import COMPONENTS, Survey, check_name
+from engine.survey import COMPONENTS, Representation, Survey, check_name
 
 #: Hyper-parameters are refitted when the number of labels has grown by this share, and by `REFIT_LEAST`.
 REFIT_SHARE = 0.2
@@ -132,11 +132,10 @@ class Interest:
         self.seed, self._options = seed, dict(options or {})
         self._lock, self._fitting = threading.RLock(), threading.Lock()
         self._components, self._family = components, kernel
-        self._features = self._shared(like, device)
-        if self._features is None:
-            self._features = torch.from_numpy(seen.features(found, components)).to(seen.device(device))
+        shared = self._shared(like, device)
+        self._features = shared if shared is not None else _features(found, components, device)
         self.classes: tuple[str, ...] = ()
-        self._posterior: Posterior | ClassPosterior = self._model(kernels.prior(kernel, self._features.shape[1]))
+        self._posterior: Posterior | ClassPosterior = self._model()
         self._labelled = np.zeros(len(survey), bool)
         self._artefacts: Interest | None = None
         self._drawn: dict[int, str] = {}
@@ -147,12 +146,12 @@ class Interest:
         if self.needs_refit():
             self.refit()
 
-    def _model(self, kernel: Kernel | list[Kernel], shares: np.ndarray | None = None) -> Posterior | ClassPosterior:
-        """An untaught model: of a target's classes, or of its responses."""
+    def _model(self) -> Posterior | ClassPosterior:
+        """An untaught model with hyper-parameters to start from: of a target's classes, or of its responses."""
+        kernel = kernels.prior(self._family, self._features.shape[1])
         if not self.classes:
             return Posterior(self._features, kernel)
-        kernels_of = [kernel] * len(self.classes) if isinstance(kernel, Kernel) else kernel
-        return ClassPosterior(self._features, kernels_of, shares=shares, hunted=self._hunted())
+        return ClassPosterior(self._features, [kernel] * len(self.classes), hunted=self._hunted())
 
     def _hunted(self) -> int:
         """Number of the class that is looked for."""
@@ -165,8 +164,9 @@ class Interest:
 
     def _shared(self, like: Interest | None, device: str | None) -> torch.Tensor | None:
         """Features in memory already, if they are the same."""
-        same = like is not None and device is None
-        return like._features if same and self._sees() == like._sees() else None
+        if like is None or device is not None or self._sees() != like._sees():
+            return None
+        return like._features
 
     def _sees(self) -> tuple:
         return self.survey.path, self.representation, self._components
@@ -323,7 +323,7 @@ class Interest:
             target = declared.read(self.survey, self.target, current)
             if target.classes != self.classes:
                 self.classes, self._fitted = target.classes, 0
-                self._posterior = self._model(kernels.prior(self._family, self._features.shape[1]))
+                self._posterior = self._model()
             bring(self._posterior, self._taught(current, target, self._posterior.rows, self._most))
             self._version = version
             return True
@@ -381,8 +381,9 @@ class Interest:
         """A model with hyper-parameters fitted to lessons, not yet taught."""
         x = self.seen(said.rows)
         if not self.classes:
-            return self._model(kernels.fit(x, said.responses, family=self._family))
-        return self._model(*dirichlet.fit(x, said.responses, len(self.classes), family=self._family))
+            return Posterior(self._features, kernels.fit(x, said.responses, family=self._family))
+        fitted, shares = dirichlet.fit(x, said.responses, len(self.classes), family=self._family)
+        return ClassPosterior(self._features, fitted, shares=shares, hunted=self._hunted())
 
     # -- what next ----------------------------------------------------------------------------------------------------
 
@@ -524,3 +525,8 @@ class Interest:
             said = {"mean": self.mean, "sd": self.sd, "acquisition": self.acquisition()}
             event = self._version
         scores.keep(self.survey, self.target, said, event=event, representation=self.representation)
+
+
+def _features(found: Representation, components: int, device: str | None) -> torch.Tensor:
+    """What the model sees of a representation, where it computes."""
+    return torch.from_numpy(seen.features(found, components)).to(seen.device(device))

@@ -116,22 +116,31 @@ def bring(model: Posterior | ClassPosterior, said: Lessons, *, patient: bool = F
     A label that is gone, or has another noise now, takes those after it along, which are appended again. A `patient` model
     learns in the background, and lets others go first.
     """
-    wanted = dict(zip(said.rows.tolist(), zip(said.responses.tolist(), said.extra.tolist())))
-    classes = isinstance(model, ClassPosterior)
-    noise = {} if classes else {row: model.kernel.noise + extra for row, (_, extra) in wanted.items()}
+    if isinstance(model, ClassPosterior):
+        _bring_classes(model, said, patient)
+        return
+    rows, noise = said.rows.tolist(), (model.kernel.noise + said.extra).tolist()
+    wanted = dict(zip(rows, zip(said.responses.tolist(), noise)))
     stale = (
-        i
-        for i, row in enumerate(model.rows)
-        if row not in wanted or (noise and not np.isclose(model.noise[i], noise[row]))
+        i for i, row in enumerate(model.rows) if row not in wanted or not np.isclose(model.noise[i], wanted[row][1])
     )
     model.pop(len(model) - next(stale, len(model)))
     now = np.array([wanted[row][0] for row in model.rows])
-    if not np.array_equal(now, model.codes if classes else model.responses):
+    if not np.array_equal(now, model.responses):
         model.revise(now)
     held = set(model.rows)
     new = [row for row in wanted if row not in held]
-    responses = [wanted[row][0] for row in new]
-    if classes:
-        model.extend(new, responses, patient=patient)
-    else:
-        model.extend(new, responses, np.array([noise[row] for row in new]), patient=patient)
+    told = np.array([wanted[row] for row in new]).reshape(-1, 2)
+    model.extend(new, told[:, 0], told[:, 1], patient=patient)
+
+
+def _bring_classes(model: ClassPosterior, said: Lessons, patient: bool) -> None:
+    wanted = dict(zip(said.rows.tolist(), said.responses.tolist()))
+    stale = (i for i, row in enumerate(model.rows) if row not in wanted)
+    model.pop(len(model) - next(stale, len(model)))
+    now = np.array([wanted[row] for row in model.rows])
+    if not np.array_equal(now, model.codes):
+        model.revise(now)
+    held = set(model.rows)
+    new = [row for row in wanted if row not in held]
+    model.extend(new, [wanted[row] for row in new], patient=patient)
