@@ -86,6 +86,7 @@ class Gallery {
     const wanted = JSON.stringify([target, choices]);
     if (wanted === this.answered) return;
     this.answered = wanted;
+    requestAnimationFrame(() => this.root.style.setProperty("--foot", `${this.footer.offsetHeight + 6}px`));
     this.answers.classList.toggle("many", choices.length > 4);
     this.answers.replaceChildren(...choices.map((choice) => {
       const rated = /^[0-9]$/.test(choice.value), known = VERDICTS.includes(choice.value);

@@ -142,6 +142,8 @@ def summary(counts: dict[str, int], found: int, news: str = "") -> str:
             "Label some; the ranking starts with the first."
         )
     parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+    if len(parts) > 4:
+        parts = [f"{sum(counts.values()):,} labelled"]
     return " · ".join([*parts, f"{found:,} more predicted likely", *([news] if news else [])])
 
 

@@ -158,6 +158,9 @@ class GalleryView:
             self._listed, self._stale, self._waiting = found, False, False
             if found.warning:
                 self.state.notice = ("error", found.warning)
+            if found.waiting and len(self.store.suggestions(wanted.target, 1)):
+                self.relist(page=page, first=first)  # the ranking came before this page could hear of it
+                return
             self.show_page(page, place=0 if first else None)
 
         def failed(error) -> None:
