@@ -107,12 +107,13 @@ def sentences(why: Reasons) -> dict[str, str]:
     rest = f"{why.rest:+.2f}".replace("-", "−")
     balance = f"The other {others:,} {'label adds' if others == 1 else 'labels add'} {rest}." if others else ""
     drawn = f"Suggested: {DRAWN[why.drawn]}." if why.drawn in DRAWN else ""
-    change = " ".join(_sentence(c) for c in why.changes)
+    change = " ".join(_sentence(c, why.hunted) for c in why.changes)
     return {"place": place, "balance": " ".join(filter(None, (drawn, balance))), "change": change}
 
 
-def _sentence(change: Change) -> str:
+def _sentence(change: Change, hunted: str) -> str:
+    label = {"yes": f"‘{hunted}’", "no": "label of another class"}[change.label] if hunted else change.label
     about = "" if change.exact else "about "
     moved = [f"{about}{change.up:,} more"] if change.up else []
     moved += [f"{about}{change.down:,} fewer"] if change.down else []
-    return f"A {change.label} would make {' and '.join(moved) or 'none more and none fewer'} likely."
+    return f"A {label} would make {' and '.join(moved) or 'none more and none fewer'} likely."

@@ -59,9 +59,10 @@ class Change:
     Attributes
     ----------
     label : str
-        "yes" or "no"; with classes, of the class that is hunted.
+        "yes" or "no"; with classes, the one that is hunted or another.
     up, down : int
-        Objects that would come to be predicted likely (mean from 0.5 on), and cease to be.
+        Objects that would come to be predicted likely (mean from 0.5 on; of classes, the function behind the one that is hunted),
+        and cease to be.
     exact : bool
         Whether every candidate was followed, or `SAMPLE` at random and the rest inferred.
     """
