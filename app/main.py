@@ -14,6 +14,7 @@ from param.parameterized import discard_events
 
 from app.chrome import Chrome
 from app.gallery.view import GalleryView
+from app.hunt.curves import CurvesView
 from app.hunt.labelling import ARTEFACT
 from app.hunt.likeness import TAB as SIMILAR
 from app.hunt.likeness import LikenessView
@@ -72,6 +73,8 @@ class Session:
         self.gallery.put_above(self.likeness.panel(), SIMILAR)
         self.steering = SteeringView(self.state, store, self.gallery.relist)
         self.gallery.put_above(self.steering.panel(), "suggestions")
+        self.curves = CurvesView(self.state, store)
+        self.gallery.put_above(self.curves.panel(), "suggestions")
         self.inspector = InspectorView(self.state, store)
         self.reasons = ReasonsView(self.state, store)
         self.stretching = StretchView(self.state, store)
@@ -111,6 +114,7 @@ class Session:
             maps,
             drawer,
             self.stretching.panel(),
+            self.curves.drawer,
             sizing_mode="stretch_both",
             margin=0,
             styles={"position": "relative"},
@@ -288,6 +292,7 @@ class Session:
             self.rail,
             self.rail.export,
             self.gallery,
+            self.curves,
             self.outlying,
             self.likeness,
             self.inspector,
