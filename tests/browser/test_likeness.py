@@ -47,7 +47,7 @@ def press(visit, key: str, chips: int):
             visit.page.wait_for_timeout(300)
         return chip.count()
 
-    visit.until(there, f"{chips} chips", 30)
+    visit.until(there, f"{chips} chips", 60)
 
 
 def found(survey, like, unlike=()):
@@ -58,21 +58,21 @@ def found(survey, like, unlike=()):
 
 def test_more_and_less_reorder_and_a_file_finds_itself(visit, survey, tmp_path):
     press(visit, "+", 1)
-    visit.until(lambda: visit.tiles() == found(survey, [20]), "what is like the object under the cursor", 30)
+    visit.until(lambda: visit.tiles() == found(survey, [20]), "what is like the object under the cursor", 60)
 
     away = visit.tiles()[3]
     visit.tile(away).hover()
     visit.page.locator("button.hand.less").click()
-    visit.until(lambda: visit.tiles() == found(survey, [20], [away]), "what is unlike the one with the sign −", 30)
+    visit.until(lambda: visit.tiles() == found(survey, [20], [away]), "what is unlike the one with the sign −", 60)
     more = visit.tiles()[1]
     visit.tile(more).hover()
     visit.page.locator("button.hand.more").click()
-    visit.until(lambda: visit.tiles() == found(survey, [20, more], [away]), "what is like both", 30)
+    visit.until(lambda: visit.tiles() == found(survey, [20, more], [away]), "what is like both", 60)
 
     chip = visit.page.locator(f".chip[data-row='{away}']")
     chip.hover()
     chip.locator(".away").click()
-    visit.until(lambda: visit.tiles() == found(survey, [20, more]), "the query without that chip", 30)
+    visit.until(lambda: visit.tiles() == found(survey, [20, more]), "the query without that chip", 60)
     visit.page.locator("button[title^='Forget']").click()
     visit.page.get_by_text("More like what?").wait_for()
 
@@ -102,7 +102,7 @@ def test_a_box_in_the_inspector_asks_for_a_part(visit, survey):
         page.wait_for_timeout(500)
         return page.locator(".inspector .stage canvas:visible").count()
 
-    visit.until(opened, "the inspector", 30)
+    visit.until(opened, "the inspector", 60)
     button = page.get_by_label("More like a part of it")
     visit.until(lambda: (button.click(), button.get_attribute("aria-pressed"))[1] == "true", "the tool for parts")
     page.get_by_text("colour", exact=True).first.wait_for()
@@ -119,4 +119,4 @@ def test_a_box_in_the_inspector_asks_for_a_part(visit, survey):
     size = survey.cutouts.read([row])[0].shape[1]
     part = of_region(survey, row, (size / 4, size / 4, 3 * size / 4, 3 * size / 4))
     expected = search(survey, Query(np.array([20]), examples=(part,)), survey.spaces.of(), top=200)[0][:100].tolist()
-    visit.until(lambda: visit.tiles()[:3] == expected[:3], "what looks like the part", 30)
+    visit.until(lambda: visit.tiles()[:3] == expected[:3], "what looks like the part", 60)
