@@ -87,7 +87,10 @@ class Field:
         n, self.device = len(features), features.device
         self._on_cpu = self.device.type == "cpu"
         exact = torch.float32 if self.device.type == "mps" else torch.float64  # Metal has no float64
-        self.half_norms = features.square().sum(dim=1).mul_(0.5)
+        if self._on_cpu:
+            self.half_norms = torch.from_numpy(0.5 * np.einsum("ij,ij->i", features.numpy(), features.numpy()))
+        else:
+            self.half_norms = features.square().sum(dim=1).mul_(0.5)
         self.mean = torch.from_numpy(prior[:, None].repeat(n, axis=1)).to(device=self.device, dtype=exact)
         self.variance = torch.full((n,), kernel.variance, dtype=exact, device=self.device)
         self.lines = 0
@@ -274,8 +277,7 @@ class Field:
             passes.now(work, pieces)
 
     def _points(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        return self.features[index], self.half_norms[index]
+        return taken(self.features, rows), taken(self.half_norms, rows)
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).float().to(self.device)
@@ -290,3 +292,11 @@ class Field:
                 chunk = torch.empty((blocks, CHUNK, self._width), dtype=getattr(torch, kind), device=self.device)
             self._chunks.append(chunk)
             self._typed = None
+
+
+def taken(values: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+    """Some rows of a tensor; on a CPU by NumPy, because torch would wake its threads for them."""
+    rows = np.asarray(rows, np.int64)
+    if values.device.type == "cpu":
+        return torch.from_numpy(np.take(values.numpy(), rows, axis=0))
+    return values[torch.from_numpy(rows).to(values.device)]

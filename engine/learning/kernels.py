@@ -90,8 +90,15 @@ class Kernel:
 
     def between(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Covariance without noise between few objects, (m, d) × (n, d) float64 → (m, n) float64."""
-        squared = cdist(a, b, "sqeuclidean")
-        return self.of_squared_distance(torch.from_numpy(squared)).numpy()
+        squared = (
+            cdist(a, b, "sqeuclidean") / self.length**2
+        )  # NumPy's: torch would wake its threads, and wait for them
+        if self.family == "rational-quadratic":
+            return self.variance * (1 + squared / (2 * self.shape)) ** -self.shape
+        if self.family == "matern":
+            scaled = np.sqrt(3 * squared)
+            return self.variance * (1 + scaled) * np.exp(-scaled)
+        return self.variance * np.exp(-0.5 * squared)
 
     def scikit_learn(self) -> reference.Kernel:
         """The same kernel as scikit-learn writes it."""

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from scipy.linalg import cholesky, solve_triangular
 
-from engine.learning.field import Field, Step
+from engine.learning.field import Field, Step, taken
 from engine.learning.kernels import Kernel
 from engine.learning.passes import one_thread
 from engine.learning.room import Storage, storage
@@ -205,12 +205,14 @@ class Posterior:
             Which objects those are.
         """
         kept = np.concatenate([np.asarray(rows, np.int64), np.asarray(self.rows, np.int64)])
-        index = torch.from_numpy(kept).to(self.features.device)
         keep = Storage("float32", len(self) + len(kept))
-        small = Posterior(self.features[index], self.kernel, mean=self.prior_mean, outputs=self.outputs, keep=keep)
+        small = Posterior(
+            taken(self.features, kept), self.kernel, mean=self.prior_mean, outputs=self.outputs, keep=keep
+        )
         small.extend(range(len(rows), len(kept)), self.responses, self.noise)
-        small._field.mean.copy_(self._field.mean[:, index])
-        small._field.variance.copy_(self._field.variance[index])
+        for own, whole in zip(small._field.mean, self._field.mean):
+            own.copy_(taken(whole, kept))
+        small._field.variance.copy_(taken(self._field.variance, kept))
         return small, kept
 
     def exactly(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -255,7 +257,7 @@ class Posterior:
         return of_lines[:, :s] - weights @ self._factor[s:m, :s], again, weights
 
     def _labelled(self, rows: np.ndarray) -> np.ndarray:
-        return self.features[torch.from_numpy(rows).to(self.features.device)].cpu().double().numpy()
+        return taken(self.features, rows).cpu().double().numpy()
 
 
 def _grown(factor: np.ndarray, size: int) -> np.ndarray:
