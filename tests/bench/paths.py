@@ -12,6 +12,7 @@ from tests.bench.browser import thumbnails, wheel
 from tests.bench.embedding import embedding_cuda, embedding_pass, encoding, products
 from tests.bench.features import galaxies
 from tests.bench.hunt import label_to_ranking
+from tests.bench.labelling import labelling
 from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
 from tests.bench.likeness import likeness
 from tests.bench.maps import lasso, map_frame, map_kinds, map_memory
@@ -123,6 +124,7 @@ def two_point(full: bool) -> list[Figure]:
 #: Every figure, in the order of the table.
 ALL = (
     label_to_ranking,
+    labelling,
     likeness,
     lasso,
     map_frame,
