@@ -135,15 +135,6 @@ function saving(root, said, svg) {
   ];
 }
 
-function left(said) {
-  const list = element("dl", "left");
-  const put = (name, value) => list.append(element("dt", "", name), element("dd", "", value));
-  const of = (e) => `${count(e.value)} (${count(e.low)} to ${count(e.high)}, 90 %)`;
-  put(`Still to find, by ${count(said.random)} random labels`, said.left_random ? of(said.left_random) : `cannot say: it takes ${said.least.random}, ‘surprise’ in the steering gives them`);
-  put("Still to find, by the model", said.left_model ? of(said.left_model) : "cannot say yet");
-  return list;
-}
-
 export function render({ model }) {
   const root = element("section", "curves", "", { "aria-label": "How the hunt goes" });
   root.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); model.send_msg({ type: "close" }); } });
@@ -163,7 +154,7 @@ export function render({ model }) {
     head.append(...saving(root, said, svg), close);
     const words = element("div", "told");
     for (const sentence of said.words) words.append(element("p", "", sentence));
-    root.append(svg, left(said), words, element("p", "note", said.published ? "* counts the objects that are labelled already, as papers quote it; bands hold 90 % of bootstraps of the labels." : ""));
+    root.append(svg, words, element("p", "note", said.published ? "* counts the objects that are labelled already, as papers quote it; bands hold 90 % of bootstraps of the labels." : ""));
   };
   model.on("frame", show);
   model.on("dark", () => requestAnimationFrame(show));

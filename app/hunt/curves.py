@@ -111,7 +111,7 @@ _PLACE = {
     "left": "12px",
     "bottom": "12px",
     "z-index": "5",
-    "width": "min(760px, calc(100% - 24px))",
+    "max-width": "min(760px, calc(100% - 24px))",
     "max-height": "calc(100% - 24px)",
     "overflow": "auto",
 }
