@@ -141,7 +141,7 @@ class Gallery {
     if (!this.pictures.has(frame.header.rows)) return;
     const decoding = this.pictures.decoded(frame.header.rows);
     if (decoding) await decoding;
-    if (frame.header.sequence < (this.newest ?? 0)) return; // of a list that is gone
+    if (frame.header.sequence < (this.newest ?? 0) || frame.header.page !== this.header?.pages) return; // of a list, or a batch, that is gone
     this.following = frame.header;
     this.root.dataset.following = frame.header.sequence;
     if (this.waits) this.goOn();

@@ -243,6 +243,7 @@ class GalleryView:
         listing, stretch, wanted = self.listing, self.state.stretch, self.wanted()
         if not isinstance(listing, Batches) or not len(listing) or self.page < listing.pages - 1:
             return
+        pages = listing.pages
 
         def work():
             rows = tabs.following(self.store, wanted, listing)
@@ -251,8 +252,8 @@ class GalleryView:
 
         def done(found) -> None:
             rows, ids, pictures = found
-            if self.listing is not listing or self.state.stretch != stretch:
-                return
+            if self.listing is not listing or listing.pages != pages or self.state.stretch != stretch:
+                return  # the browser has gone on meanwhile, and has been promised another
             if not len(rows):
                 if self._waiting:
                     self.grid.send("exhausted")

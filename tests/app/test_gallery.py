@@ -482,3 +482,38 @@ def test_what_comes_next_is_known_to_the_inspector(session):
     session.state.select(np.arange(20))
     session.says("cursor", row=12)
     assert session.state.expected.tolist() == [13, 14, 15]
+
+
+def test_undo_goes_back_through_the_batches(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    order, rows = [], session.shown["rows"]
+    for _ in range(3):
+        for row in rows:
+            session.says("label", row=row, value="no", token=row)
+            order.append(row)
+        offer = unpack(session.view.grid.following)[0]
+        rows = offer["rows"]
+        session.says("next", number=offer["sequence"], row=rows[0])
+    for depth, row in enumerate(reversed(order)):
+        session.says("undo")
+        assert session.state.cursor == row and session.shown["page"] == 2 - depth // 10, depth
+        assert row in session.shown["rows"] and session.shown["cursor"] in session.shown["rows"]
+
+
+def test_an_offer_made_before_the_last_was_taken_is_dropped(session, store):
+    store.ranking("dwarf")
+    session.says("tab", tab="suggestions")
+    late = []
+    run, session.view.background.run = (
+        session.view.background.run,
+        lambda key, work, done, failed=None: late.append((work(), done)),
+    )
+    session.view._offer()
+    session.view.background.run = run
+    offer = unpack(session.view.grid.following)[0]
+    session.says("next", number=offer["sequence"], row=offer["rows"][0])
+    promised = session.view.grid.following
+    found, done = late[0]
+    done(found)
+    assert session.view.grid.following is promised

@@ -91,7 +91,7 @@ def _figures(page, address: str, survey: Path, n: int) -> list[Figure]:
     }
     figures = []
     for name, (what, aim) in whats.items():
-        times = [t / 1e3 for t in page.evaluate(f"window.{name}")]
+        times = [t / 1e3 for t in page.evaluate(f"window.{name}")] or [float("nan")]
         note = f"{LABELS} labels, none lost; {len(times)} seen; slowest {1e3 * max(times):.0f} ms"
         spread = max(times) / min(times)
         figures.append(
