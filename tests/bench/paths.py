@@ -17,6 +17,7 @@ from tests.bench.layouts import cold_start, estimated, umap_cold, umap_warm
 from tests.bench.likeness import likeness
 from tests.bench.maps import lasso, map_frame, map_kinds, map_memory
 from tests.bench.measure import Figure, clocked, compare
+from tests.bench.outliers import local_outliers
 from tests.bench.sources import fits_reading, indexing
 
 
@@ -126,6 +127,7 @@ ALL = (
     label_to_ranking,
     labelling,
     likeness,
+    local_outliers,
     lasso,
     map_frame,
     map_kinds,
