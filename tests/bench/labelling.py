@@ -23,21 +23,9 @@ WATCH = """() => {
     }
     return null;
   };
-  const gallery = find(document), now = () => performance.now();
-  window.marked = []; window.confirmed = []; window.ranked = []; window.pressed = [];
-  const asked = new Map();
-  document.addEventListener("keydown", (event) => { if (event.key === "n") window.pressed.push(event.timeStamp); }, true);
-  window.addEventListener("keydown", (event) => {
-    if (event.key !== "n") return;
-    const row = gallery.querySelector(".tile.cursor")?.dataset.row, began = event.timeStamp;
-    asked.set(row, began);
-    requestAnimationFrame(() => {
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => window.marked.push(now() - began);
-      port2.postMessage(0);
-    });
-    window.last = began;
-  }, true);
+  const gallery = window.gallery = find(document), now = () => performance.now();
+  window.marked = []; window.confirmed = []; window.ranked = [];
+  const { asked } = window;
   new MutationObserver((changes) => {
     for (const { target, attributeName } of changes) {
       if (attributeName === "data-following") { window.ranked.push(now() - window.last); continue; }
@@ -49,6 +37,20 @@ WATCH = """() => {
     }
   }).observe(gallery, { attributes: true, subtree: true, attributeFilter: ["class", "data-following"] });
 }"""
+
+
+#: Notes a key before the gallery hears of it: it keeps its keys to itself.
+HEAR = """window.asked = new Map();
+window.addEventListener("keydown", (event) => {
+  if (event.key !== "n" || !window.gallery) return;
+  const began = window.last = event.timeStamp;
+  window.asked.set(window.gallery.querySelector(".tile.cursor")?.dataset.row, began);
+  requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => window.marked.push(performance.now() - began);
+    port2.postMessage(0);
+  });
+}, true);"""
 
 
 def labelling(full: bool) -> list[Figure]:
@@ -71,6 +73,7 @@ def labelling(full: bool) -> list[Figure]:
 def _figures(page, address: str, survey: Path, n: int) -> list[Figure]:
     from engine import Survey
 
+    page.add_init_script(HEAR)
     page.goto(f"{address}?tab=suggestions&target=bench")
     page.locator(".gallery .tile.cursor").first.wait_for(timeout=300_000)
     page.locator(".gallery[data-following]").wait_for(timeout=60_000)
