@@ -231,6 +231,7 @@ class Likeness {
     this.send(type);
   }
 
+  // Of moves, not of entering: from one tile to another inside the gallery's own tree, entering is not told outside of it.
   over(event) {
     const shown = this.root.isConnected && this.root.getClientRects().length > 0;
     const tile = shown && event.composedPath().find((node) => node instanceof Element && node.classList.contains("tile") && node.dataset.row && galleryOf(event));
@@ -270,7 +271,7 @@ class Hands {
 
 export function render({ model }) {
   const likeness = new Likeness(model);
-  const heard = { keydown: (e) => likeness.key(e), dragover: (e) => likeness.drag(e), drop: (e) => likeness.drop(e), pointerover: (e) => likeness.over(e) };
+  const heard = { keydown: (e) => likeness.key(e), dragover: (e) => likeness.drag(e), drop: (e) => likeness.drop(e), pointermove: (e) => likeness.over(e) };
   for (const [kind, hear] of Object.entries(heard)) window.addEventListener(kind, hear, true);
   model.on("frame", () => likeness.show(model.frame));
   model.on("dark", () => likeness.theme(model.dark));
