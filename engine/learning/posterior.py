@@ -130,7 +130,7 @@ class Posterior:
 
     def append(self, row: int, response: float | np.ndarray, noise: float | None = None) -> None:
         """Add one label; see `extend`."""
-        self.extend([row], [response], noise)
+        self.extend([row], np.asarray(response, np.float64)[None], noise)
 
     def extend(
         self,
@@ -179,7 +179,8 @@ class Posterior:
             below, corner = self._factor[m : m + 1, :m], self._factor[m : m + 1, m : m + 1]
             self.rows.pop()
             self.responses, self.noise, self._z = self.responses[:-1], self.noise[:-1], self._z[:-1]
-            parts = (np.zeros((1, 0)),) * 3 if kept else self._combination(below)
+            nothing = np.zeros((1, 0))
+            parts = (nothing, nothing[0].astype(np.int64), nothing) if kept else self._combination(below)
             self._field.take_back(Step(row, *parts, corner, z), kept=kept)
 
     def revise(self, responses: np.ndarray) -> None:
