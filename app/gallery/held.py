@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 #: Pictures the browser is trusted to keep (about 3 kB each).
 KEPT = 600
@@ -19,7 +19,7 @@ class Held:
         """Which of these the browser has not."""
         return [int(row) for row in rows if int(row) not in self._rows]
 
-    def note(self, sent: Iterable[int], shown: Sequence[int]) -> list[int]:
+    def note(self, sent: Iterable[int], shown: Iterable[int]) -> list[int]:
         """Note pictures that were sent; what the browser may forget, never one of these or of those that are shown."""
         for row in [*(int(row) for row in shown), *sent]:
             self._rows[row] = None

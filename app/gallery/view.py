@@ -282,7 +282,7 @@ class GalleryView:
 
     def _next(self, message: dict) -> None:
         """The browser has gone on to the batch it was offered, or waits for one."""
-        listing, number = self.listing, message.get("number")
+        listing, number = self.listing, int(message.get("number") or 0)
         if not isinstance(listing, Batches):
             return
         if not listing.take(number):
