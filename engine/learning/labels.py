@@ -397,10 +397,10 @@ def _last_undo(connection: sqlite3.Connection, user: str, target: str | Sequence
 def _values(connection: sqlite3.Connection, rows: list[int], target: str) -> list[str | None]:
     """The label of each row that stands now."""
     if len(rows) > MANY:
-        found = connection.execute(
+        standing = connection.execute(
             "SELECT row, value, MAX(event) FROM standing WHERE target = ? GROUP BY row", (target,)
         )
-        known = {row: value for row, value, _ in found}
+        known = {row: value for row, value, _ in standing}
         return [known.get(row) for row in rows]
     last = "SELECT value FROM standing WHERE row = ? AND target = ? ORDER BY event DESC LIMIT 1"
     found = [connection.execute(last, (row, target)).fetchone() for row in rows]

@@ -96,7 +96,7 @@ class Remarks:
             ).fetchall()
             batch, time = f"{now()} {row}", now()
             line = (time, user, row, name, target)
-            lines = [(*line, "", "undo", event, batch, None, None, None, None) for (event,) in old]
+            lines: list[tuple] = [(*line, "", "undo", event, batch, None, None, None, None) for (event,) in old]
             if text is not None:
                 value = ("yes", "verdict") if target == REVIEWS else ("comment", "class")
                 lines.append((*line, *value, None, batch, None, None, None, text or None))
