@@ -13,7 +13,7 @@ and its decoder.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -102,9 +102,10 @@ def pixel_residual(
     """
     from engine.data.cutouts import read_batch
     from engine.data.pictures.stretch import Calibration
+    from engine.encoders.autoencoder import Autoencoder
 
     encoder.to(device)
-    source = survey.cutouts
+    network, source = cast(Autoencoder, encoder.network), survey.cutouts
     calibration = Calibration.of(survey.header["pixels"], len(survey.bands))
     score, rows = np.full(len(survey), np.nan, np.float32), np.flatnonzero(valid)
     for start in range(0, len(rows), BATCH):
@@ -112,7 +113,7 @@ def pixel_residual(
         pixels, readable, _ = read_batch(source, chosen, encoder.size)
         with torch.inference_mode():
             batch = encoder.prepare(pixels, calibration, source.science).to(device)
-            drawn = encoder.network.reconstruct(batch)
+            drawn = network.reconstruct(batch)
             known = torch.isfinite(batch)
             squares = torch.where(known, drawn - torch.where(known, batch, 0.0), 0.0).square().sum(dim=(1, 2, 3))
             error = (squares / known.sum(dim=(1, 2, 3)).clamp(min=1)).sqrt().cpu().numpy()
