@@ -46,7 +46,7 @@ class Wanted:
     only: str = ""
     words: str = ""
     user: str = ""
-    outlying: outlying.Asked = outlying.Asked()
+    outlying: outlying.Asked = field(default_factory=outlying.Asked)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class GalleryView:
         watch = self.state.param.watch
         watch(self._tab_changed, ["tab"], precedence=0)
         watch(lambda *_: self.relist(), ["selection", "target", "sort", "tab"], precedence=1)
-        watch(lambda *_: self.state.tab == "similar" and self.relist(), ["asking"], precedence=1)
+        watch(lambda *_: self._asked_anew(), ["asking"], precedence=1)
         watch(lambda *_: self._labels_changed(), ["labels_version", "remarks_version"])
         watch(lambda *_: self._outliers_changed(), ["strange_by", "reweighted", "hide_artefacts", "outliers_version"])
         watch(lambda *_: self._ranking_changed(), ["ranking_version"])
@@ -124,6 +124,10 @@ class GalleryView:
         watch(self._stretching_changed, ["stretching"])
         if self.background.document is not None:
             pn.state.on_session_destroyed(self.background.close)
+
+    def _asked_anew(self) -> None:
+        if self.state.tab == "similar":
+            self.relist()
 
     # -- what is listed ------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Asking:
         """The same with another option, as a page sends it; itself where that makes no sense."""
         match name:
             case "selected" | "unlabelled" | "turned" if isinstance(value, bool):
-                return replace(self, **{name: value})
+                return replace(self, **{str(name): value})  # type: ignore[arg-type]
             case "condition" if isinstance(value, str):
                 return replace(self, condition=value.strip()[:500])
             case "features" if value in KINDS:

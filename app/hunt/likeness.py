@@ -192,9 +192,9 @@ class LikenessView:
         if asked is None:
             return
         self.state.region = None  # the same box may be drawn again
-        row, *box = asked
+        row, x0, y0, x1, y1 = asked
         survey, representation = self.store.survey, self.store.representation
-        box = tuple(float(v) for v in box)
+        box = (float(x0), float(y0), float(x1), float(y1))
         self._example(
             "example", "Looking at this part…", lambda: of_region(survey, row, box, representation=representation)
         )

@@ -180,8 +180,8 @@ class Posterior:
             self.rows.pop()
             self.responses, self.noise, self._z = self.responses[:-1], self.noise[:-1], self._z[:-1]
             nothing = np.zeros((1, 0))
-            parts = (nothing, nothing[0].astype(np.int64), nothing) if kept else self._combination(below)
-            self._field.take_back(Step(row, *parts, corner, z), kept=kept)
+            parts = (nothing, np.zeros(0, np.int64), nothing) if kept else self._combination(below)
+            self._field.take_back(Step(row, parts[0], parts[1], parts[2], corner, z), kept=kept)
 
     def revise(self, responses: np.ndarray) -> None:
         """Change the responses of the labels that are there, (M,) or (M, C) float: the mean moves, the sd does not."""

@@ -128,7 +128,7 @@ def find_similar(
     """
     space = survey.spaces.of(representation, features)
     name, notes = space.representation.name, []
-    wanted = Query(*(np.unique(np.asarray(r, np.int64)) for r in (rows, unlike)))
+    wanted = Query(np.unique(np.asarray(rows, np.int64)), np.unique(np.asarray(unlike, np.int64)))
     if near is not None:
         row, distance = asked.at_place(survey, *near, radius=radius)
         wanted = wanted.more(row)

@@ -8,7 +8,7 @@ not kept, so that its findings are known by their members.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def again(survey: Survey, how: dict) -> np.ndarray:
     if how.get("whole") is not True or not isinstance(like, list) or not isinstance(unlike, list):
         raise no_longer(how)
     try:
-        options = {
+        options: dict[str, Any] = {
             "top": int(how["count"]),
             "query": str(how.get("query", "")),
             "min_separation": float(how.get("min_separation", 0)),
