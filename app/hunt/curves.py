@@ -13,7 +13,8 @@ from app.background import Background
 from app.frames import Component, pack, script, styles
 from app.state import State
 from engine.errors import UserError
-from engine.learning.curves import LEAST_EACH, LEAST_RANDOM, Curves, curves
+from engine.learning.curves import Curves, curves
+from engine.learning.estimates import LEAST_EACH, LEAST_RANDOM
 
 
 class CurvesLine(Component):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from engine.learning.curves import LEAST_RANDOM, Curves, _at_most, _held_out, curves, left_by_chance, measure
+from engine.learning.curves import Curves, _held_out, curves, measure
+from engine.learning.estimates import LEAST_RANDOM, _at_most, left_by_chance
 from engine.learning.interest import Interest
 
 
