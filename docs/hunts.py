@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("gz2", type=Path)
     parser.add_argument("pool", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--objects", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--objects", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--repeats", type=int, default=15, help="of Galaxy Zoo 2; a third of it on simulated surveys")
     args = parser.parse_args()
@@ -62,7 +62,7 @@ def show(title: str, survey: Survey, truth: np.ndarray, methods, count: int, kee
     print(f"\n**{title}** ({int(truth.sum()):,} of {len(survey):,}; {count} hunts)\n")
     print("| method |" + "".join(f" {n} labels |" for n in at) + "\n|---|" + "---|" * len(at))
     for row in summary(runs, at):
-        cells = "".join(f" {m:.1f} ± {e:.1f} |" for m, e in zip(row["found"], row["error"]))
+        cells = "".join(f" {m:.1f}{'' if np.isnan(e) else f' ± {e:.1f}'} |" for m, e in zip(row["found"], row["error"]))
         print(f"| {row['method']} |{cells}", flush=True)
 
 

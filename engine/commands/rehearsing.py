@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +45,7 @@ def register(add: Add) -> None:
 
 def rehearse(args, progress: Progress) -> Outcome:
     """Hunt with an oracle in place of a person, and count what is found; the survey's labels are left alone."""
+    from engine.learning.curves import plain
     from engine.learning.rehearsal import repeats, summary
     from engine.search.query import select
 
@@ -69,14 +69,16 @@ def rehearse(args, progress: Progress) -> Outcome:
     words = [f"{int(truth.sum()):,} of {len(survey):,} objects are hunted: {args.truth}"]
     words.append(f"found within      {''.join(f'{n:>14,}' for n in at)} labels")
     for row in rows:
-        figures = "".join(f"{f'{m:.1f} ± {e:.1f}':>14}" for m, e in zip(row["found"], row["error"]))
+        figures = "".join(
+            f"{f'{m:.1f}' if np.isnan(e) else f'{m:.1f} ± {e:.1f}':>14}" for m, e in zip(row["found"], row["error"])
+        )
         words.append(f"{row['method']:18}{figures}  ({row['repeats']} hunts)")
     facts = {
         "truth": args.truth,
         "objects": len(survey),
         "hunted": int(truth.sum()),
         "labels": at,
-        "methods": json.loads(json.dumps(rows)),
+        "methods": plain(rows),
     }
     return facts, "\n".join(words)
 

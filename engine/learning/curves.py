@@ -88,7 +88,7 @@ class Curves:
     def facts(self) -> dict:
         """The same as one document of plain numbers."""
         said = {"rate": self.rate, **asdict(self)}
-        return {name: _plain(value) for name, value in said.items()}
+        return {name: plain(value) for name, value in said.items()}
 
     def text(self) -> str:
         """The same in words."""
@@ -287,12 +287,14 @@ def _sentences(said: Curves) -> list[str]:
     return words
 
 
-def _plain(value):
+def plain(value):
     """For JSON: NumPy as lists, what is not finite as None."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return [_plain(v) for v in value.tolist()]
+        return [plain(v) for v in value.tolist()]
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
-    return list(value) if isinstance(value, tuple) else value
+    return value
