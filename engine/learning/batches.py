@@ -25,6 +25,8 @@ from engine.learning.steering import Steering
 HOW = ("best", "explore", "random", "cold")
 #: Objects drawn at random among which the exploring ones are chosen, so that their cost does not grow with the survey.
 EXPLORED = 4000
+#: Multiples of it, modulo one, are spread evenly however many there are.
+GOLDEN = 0.5 * (np.sqrt(5) - 1)
 #: Objects among which the farthest from all that were looked at are chosen one after another.
 FARTHEST = 1000
 
@@ -179,12 +181,14 @@ def _best(now: Situation, count: int, free: np.ndarray, steering: Steering) -> n
 
 
 def _spaced(now: Situation, count: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One object from each of `count` equal parts along the first component (Lochner & Rudnick 2025)."""
+    """One object from each of `count` equal parts along the first component (Lochner & Rudnick 2025), the first few of them
+    spread over it as well: who is shown ten of two hundred sees both ends."""
     if count <= 0:
         return np.zeros(0, np.int64)
     rows = np.flatnonzero(free)
     order = rows[np.argsort(now.along[rows], kind="stable")]
-    return np.array([rng.choice(part) for part in np.array_split(order, count)], np.int64)
+    spaced = np.array([rng.choice(part) for part in np.array_split(order, count)], np.int64)
+    return spaced[np.argsort(np.argsort((np.arange(count) * GOLDEN) % 1))]
 
 
 def _strange(now: Situation, count: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -175,3 +175,15 @@ def test_how_an_object_was_drawn_is_kept_with_its_label(survey):
     assert kept == expected and "random" in kept.values()
     survey.labels.undo("ann")
     assert len(survey.labels.current("dwarf").rows) == 0, "one undo takes all of them back"
+
+
+def test_the_first_few_of_a_long_cold_start_are_spread_as_well():
+    from engine.learning.batches import Situation, _spaced
+
+    n = 2000
+    now = Situation(None, np.zeros(n), lambda model: np.zeros(n), np.ones(n, bool), np.arange(n, dtype=float), False)
+    rows = _spaced(now, 200, now.free, np.random.default_rng(0))
+    assert sorted(rows // 10) == list(range(200))
+    for shown in (5, 10, 25, 50):
+        gaps = np.diff(np.concatenate([[0], np.sort(rows[:shown]), [n]]))
+        assert gaps.max() < 2.7 * n / shown
