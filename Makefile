@@ -13,9 +13,11 @@ PORT ?= 5006
 run: $(VENV)/.installed
 	$(BIN)/python launch.py $(SURVEY) --port $(PORT) $(ARGS)
 
+# One process a core for what needs no browser, then the browser alone: it must not wait for others. 5: nothing of ARGS is in that part.
 test: $(VENV)/.installed-dev
 	$(BIN)/python tests/chromium.py --install
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not browser" -n auto --dist loadfile $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m "browser and not slow" $(ARGS) || [ $$? -eq 5 ]
 
 test-all: $(VENV)/.installed-dev
 	$(BIN)/python tests/chromium.py --install

@@ -6,6 +6,11 @@ from pathlib import Path
 import chromium
 import pytest
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # processes that share the cores would wait for each other at every parallel loop
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 #: Real survey data, beside the checkout. Not part of the repository.
 SHARED = Path(os.environ.get("SKYSIEVE_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
 
