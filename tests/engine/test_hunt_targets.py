@@ -67,4 +67,6 @@ def test_a_damaged_file_is_told(survey, text):
 
 def test_the_file_is_plain(survey):
     targets.declare(survey, Target("odd", "classes", ("ring", "merger")))
-    assert json.loads((survey.path / targets.FILE).read_text()) == {"odd": {"kind": "classes", "classes": ["ring", "merger"]}}
+    assert json.loads((survey.path / targets.FILE).read_text()) == {
+        "odd": {"kind": "classes", "classes": ["ring", "merger"]}
+    }
