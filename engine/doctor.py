@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import tomllib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,18 @@ def diagnose(path: str | Path) -> list[Fault]:
         len(survey)
     except UserError:
         return _sorted(faults)  # the checks above have said why
-    for check in (_counts, _pixels, _stretch, _thumbnails, _representations, _layouts, _clusters, _scores, _selections):
+    for check in (
+        _counts,
+        _strayed,
+        _pixels,
+        _stretch,
+        _thumbnails,
+        _representations,
+        _layouts,
+        _clusters,
+        _scores,
+        _selections,
+    ):
         faults += check(survey)
     return _sorted(faults)
 
@@ -152,7 +163,17 @@ def _labels(path: Path) -> Iterator[Fault]:
 
 
 def _integrity(log: Path) -> str:
-    """What SQLite says of a label log; ``ok`` if it is whole.
+    """What SQLite says of a label log; ``ok`` if it is whole."""
+    try:
+        with _examined(log) as connection:
+            return connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        return str(error)
+
+
+@contextmanager
+def _examined(log: Path) -> Iterator[sqlite3.Connection]:
+    """A label log opened to be read.
 
     Opening a log with a journal beside it would write to the folder, so that a copy is examined unless an app has it.
     """
@@ -165,11 +186,8 @@ def _integrity(log: Path) -> str:
             for part in (log, journal):
                 shutil.copy(part, spare)
             address = (Path(spare) / log.name).as_uri()
-        try:
-            with closing(sqlite3.connect(address, uri=True)) as connection:
-                return connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        except sqlite3.Error as error:
-            return str(error)
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            yield connection
 
 
 def _counts(survey: Survey) -> Iterator[Fault]:
@@ -179,6 +197,27 @@ def _counts(survey: Survey) -> Iterator[Fault]:
             f"the header states {stated:,} objects, the table has {len(survey):,}",
             str(survey.path / OBJECTS),
             "restore both files from the same backup, or ingest the source again",
+        )
+
+
+def _strayed(survey: Survey) -> Iterator[Fault]:
+    """Labels say a row and an id: they must be of the same object still."""
+    log = survey.path / "labels.sqlite"
+    try:
+        with _examined(log) as connection:
+            known = connection.execute("SELECT DISTINCT row, id FROM standing").fetchall()
+    except sqlite3.Error:  # there is no log, or what is wrong with it is said already
+        return
+    rows = np.array([row for row, _ in known], np.int64)
+    inside = rows < len(survey)
+    there = survey.ids.take(pa.array(rows[inside])).to_pylist()
+    said = [name for (_, name), kept in zip(known, inside) if kept]
+    count = int((~inside).sum()) + sum(a != b for a, b in zip(said, there))
+    if count:
+        yield Fault(
+            f"{count:,} labelled objects are not where the label log has them",
+            str(log),
+            "restore the table of objects that was labelled, or label these objects again by their ids",
         )
 
 

@@ -447,7 +447,7 @@ class Survey:
         """The label log."""
         from engine.learning.labels import LabelLog
 
-        return LabelLog(self.path / "labels.sqlite")
+        return LabelLog(self.path / "labels.sqlite", objects=len(self))
 
     @cached_property
     def remarks(self) -> Remarks:

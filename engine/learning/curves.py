@@ -265,7 +265,7 @@ def _sentences(said: Curves) -> list[str]:
     else:
         words.append(
             f"{said.random:,} labels were drawn at random; {LEAST_RANDOM} are the least from which to say without bias what the "
-            "hunt misses. Raise the share of surprises (suggest --surprise 0.1)."
+            "hunt misses. Raise the share drawn at random (suggest --surprise 0.1; in the app above the suggestions)."
         )
     if said.left_model is not None:
         m = said.left_model

@@ -13,6 +13,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,8 @@ COMMENTS, REVIEWS = "comment", "review later"
 RESERVED = (COMMENTS, REVIEWS)
 #: Rows from which earlier labels are read all together.
 MANY = 500
+#: As many objects as SQLite can number.
+EVERY = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,19 @@ def response(value: str, kind: str) -> float:
 
 
 class LabelLog(EventLog):
-    """The labels of one survey; see the module, and `engine.learning.events.EventLog`."""
+    """The labels of one survey; see the module, and `engine.learning.events.EventLog`.
+
+    Parameters
+    ----------
+    path : path
+        The SQLite file.
+    objects : int, optional
+        How many objects the survey has. Labels of others, removed since, stay in the log and count for nothing.
+    """
+
+    def __init__(self, path: str | Path, *, objects: int | None = None):
+        super().__init__(path)
+        self._objects = EVERY if objects is None else objects
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -308,9 +323,9 @@ class LabelLog(EventLog):
     def current(self, target: str) -> Current:
         """The labels of `target` that stand."""
         found = self._read(  # the view `current` of one target, in a form that SQLite answers from an index
-            "SELECT row, value, kind, user, MAX(event) AS event FROM standing WHERE target = ?"
+            "SELECT row, value, kind, user, MAX(event) AS event FROM standing WHERE target = ? AND row < ?"
             " GROUP BY row ORDER BY event",
-            (target,),
+            (target, self._objects),
         )
         rows, values, kinds, users, events = zip(*found) if found else ((),) * 5
         return Current(
@@ -326,7 +341,8 @@ class LabelLog(EventLog):
             The label that stands, ``(row, "", "", 0)`` if none does; None if there are more than `MANY`: read `current`.
         """
         touched = self._read(
-            "SELECT DISTINCT row FROM events WHERE +target = ? AND event > ? LIMIT ?", (target, since, MANY + 1)
+            "SELECT DISTINCT row FROM events WHERE +target = ? AND event > ? AND row < ? LIMIT ?",
+            (target, since, self._objects, MANY + 1),
         )
         if len(touched) > MANY:
             return None
@@ -347,7 +363,8 @@ class LabelLog(EventLog):
         """How many objects have which value now: target → value → count."""
         counts: dict[str, dict[str, int]] = {}
         for target, value, count in self._read(
-            "SELECT target, value, COUNT(*) FROM current GROUP BY target, value ORDER BY target, value"
+            "SELECT target, value, COUNT(*) FROM current WHERE row < ? GROUP BY target, value ORDER BY target, value",
+            (self._objects,),
         ):
             if target not in RESERVED:
                 counts.setdefault(target, {})[value] = count

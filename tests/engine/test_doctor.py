@@ -209,3 +209,15 @@ def test_a_log_with_a_journal_left_by_a_crash_is_examined_without_touching_it(su
 
 def test_no_folder(tmp_path):
     assert [f.what for f in diagnose(tmp_path / "none")] == ["there is no such folder"]
+
+
+def test_labels_of_objects_that_were_removed_or_moved_are_told(make_survey):
+    survey = make_survey(20)
+    survey.labels.add([3, 4], "dwarf", "yes", ids=["o3", "o4"], user="me")
+    survey.labels.close()
+    assert not [f for f in diagnose(survey.path) if "labelled" in f.]
+    survey.labels.add([5, 25], "dwarf", "no", ids=["o6", "o25"], user="me")
+    survey.labels.close()
+    assert [f. for f in diagnose(survey.path) if "labelled" in f.] == [
+        "2 labelled objects are not where the label log has them"
+    ]

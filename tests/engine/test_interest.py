@@ -301,3 +301,15 @@ def test_twins_of_which_one_is_a_yes_and_one_a_no(tmp_path):
     assert np.isfinite(flat.mean).all() and np.isfinite(flat.acquisition()).all() and len(flat.next_rows(5)) == 5
     for made in (survey, constant):
         made.labels.close()
+
+
+def test_labels_of_objects_removed_since_count_for_nothing(make_survey):
+    vectors = np.random.default_rng(0).normal(size=(60, 6))
+    survey, same = (make_survey(60, vectors=vectors, name=name) for name in ("cut", "whole"))
+    for one in (survey, same):
+        one.labels.add([1, 2, 3, 4], "dwarf", ["yes", "no", "no", "yes"], ids=["o1", "o2", "o3", "o4"], user="me")
+    survey.labels.add([60, 999], "dwarf", "yes", ids=["o60", "o999"], user="me")
+    hunt, other = survey.interest("dwarf"), same.interest("dwarf")
+    np.testing.assert_allclose(hunt.mean, other.mean)
+    assert survey.labels.targets() == same.labels.targets() == {"dwarf": {"no": 2, "yes": 2}}
+    assert hunt.next_rows(5).max() < 60 and len(hunt.ranking()) == 60
