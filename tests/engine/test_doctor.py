@@ -215,9 +215,9 @@ def test_labels_of_objects_that_were_removed_or_moved_are_told(make_survey):
     survey = make_survey(20)
     survey.labels.add([3, 4], "dwarf", "yes", ids=["o3", "o4"], user="me")
     survey.labels.close()
-    assert not [f for f in diagnose(survey.path) if "labelled" in f.]
+    assert not [f for f in diagnose(survey.path) if "labelled" in f.what]
     survey.labels.add([5, 25], "dwarf", "no", ids=["o6", "o25"], user="me")
     survey.labels.close()
-    assert [f. for f in diagnose(survey.path) if "labelled" in f.] == [
+    assert [f.what for f in diagnose(survey.path) if "labelled" in f.what] == [
         "2 labelled objects are not where the label log has them"
     ]
