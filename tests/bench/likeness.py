@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 from numba import njit
 
-from engine.search.likeness import scan
+from engine.search.likeness import coarse, scan
 from engine.search.likeness.scan import Form
 from engine.survey import COMPONENTS
 from tests.bench.features import galaxies
@@ -49,7 +49,8 @@ def _query(features: np.ndarray, objects: int):
     pull = features[7] - mean
     pull /= np.linalg.norm(pull)
     form = Form(pull, shift=float(pull @ mean))
-    return lambda: scan.best(features, [form], allowed, TOP, norms=norms, mean=mean), form, mean
+    rough = coarse.make(features, mean)
+    return lambda: coarse.best(rough, features, [form], allowed, TOP, norms=norms, mean=mean), form, mean
 
 
 def _beside_faiss(words: str, features: np.ndarray, whole: np.ndarray, objects: int = 1) -> list[Figure]:

@@ -130,15 +130,15 @@ def _candidates(features, forms, allowed, top, norms, offset) -> np.ndarray:
     """Rows that may be among the best, ascending."""
     upper, largest = scores(features, forms, allowed, norms=norms, offset=offset)
     # each of `top` blocks has at least one object as good as its own largest
-    least = _kth(largest, top) if top <= len(largest) else -np.inf
+    least = kth(largest, top) if top <= len(largest) else -np.inf
     rows = np.flatnonzero((upper >= least) & (upper > -np.inf))
     if len(rows) > 4 * top:  # that is little where the best lie close together in the file: once more, by rows
         kept = upper[rows]
-        rows = rows[kept >= _kth(kept, top) - 2 * _worst(forms, features.shape[1], norms, offset)]
+        rows = rows[kept >= kth(kept, top) - 2 * _worst(forms, features.shape[1], norms, offset)]
     return rows
 
 
-def _kth(values: np.ndarray, k: int) -> float:
+def kth(values: np.ndarray, k: int) -> float:
     """The k-th largest."""
     return float(np.partition(values, len(values) - k)[len(values) - k])
 

@@ -10,7 +10,8 @@ objects are given, or their kind shows in few directions; whole vectors where on
 knows them.
 
 Cost: opening a space maps its files. What is missing is made once and kept beside the vectors: components (one pass,
-N·D²), the axes that take a vector from outside into them, lengths (one pass, N·D).
+N·D²), the axes that take a vector from outside into them, lengths (one pass, N·D), and from `COARSE_FROM` objects on whole
+vectors a byte a number (`engine.search.likeness.coarse`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import numpy as np
 from engine import files
 from engine.errors import UserError
 from engine.maps.components import CHUNK, standard_axes
-from engine.search.likeness import scan
+from engine.search.likeness import coarse, scan
 from engine.search.likeness.scan import Form
 from engine.survey import COMPONENTS
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 KINDS = ("components", "vectors")
 #: Objects that the survey's own variance counts for, when that of the queries is estimated.
 PRIOR_OBJECTS = 4.0
+#: Objects from which whole vectors are looked through coarsely first.
+COARSE_FROM = 100_000
 #: Share of the likeness to what is not wanted that is taken off. Measured: 1/2 finds more than 1, 1/4, or a linear
 #: classifier of positives, negatives and 500 random objects, over three surveys together (`docs/hunting.md`).
 UNLIKE_SHARE = 0.5
@@ -107,6 +110,11 @@ class Space:
         return np.asarray(files.read_npy(stored))
 
     @cached_property
+    def rough(self) -> coarse.Coarse:
+        """Unit vectors about the mean, a byte a number."""
+        return coarse.kept(self.representation.folder, self.features, self.mean)
+
+    @cached_property
     def _axes(self) -> tuple[np.ndarray, np.ndarray]:
         stored = self.representation.folder / f"axes-{COMPONENTS}.npy"
         if not stored.exists():
@@ -134,7 +142,10 @@ class Space:
         """The allowed objects with the largest scores; see `engine.search.likeness.scan.best`."""
         if self.kind == "components":
             return scan.best(self.features, forms, allowed, top)
-        return scan.best(self.features, forms, allowed, top, norms=self.norms, mean=self.mean)
+        norms = self.norms
+        if norms is not None and np.count_nonzero(allowed) >= COARSE_FROM:
+            return coarse.best(self.rough, self.features, forms, allowed, top, norms=norms, mean=self.mean)
+        return scan.best(self.features, forms, allowed, top, norms=norms, mean=self.mean)
 
 
 def query_weights(chosen: np.ndarray) -> np.ndarray:
