@@ -15,6 +15,7 @@ class Gallery {
     this.inspecting = false;
     this.turning = false;
     this.following = null; // header of the batch that comes next
+    this.early = null; // the same, of a batch that came before the page it follows was drawn
     this.visited = new Set(); // rows of this batch that the cursor has been on
     this.build();
   }
@@ -141,9 +142,18 @@ class Gallery {
     if (!this.pictures.has(frame.header.rows)) return;
     const decoding = this.pictures.decoded(frame.header.rows);
     if (decoding) await decoding;
-    if (frame.header.sequence < (this.newest ?? 0) || frame.header.page !== this.header?.pages) return; // of a list, or a batch, that is gone
-    this.following = frame.header;
-    this.root.dataset.following = frame.header.sequence;
+    if (frame.header.sequence < (this.newest ?? 0)) return; // of a list that is gone
+    if (frame.header.sequence > (this.header?.sequence ?? -1) && frame.header.page !== this.header?.pages) {
+      this.early = frame.header; // the batch before it is still being decoded
+      return;
+    }
+    this.offered(frame.header);
+  }
+
+  offered(header) {
+    if (header.page !== this.header.pages) return; // after a batch that is gone
+    this.following = header;
+    this.root.dataset.following = header.sequence;
     if (this.waits) this.goOn();
   }
 
@@ -157,6 +167,9 @@ class Gallery {
     this.drawEmpty();
     this.inspecting = header.inspecting;
     this.setCursor(header.cursor, { tell: false });
+    const { early } = this;
+    this.early = null;
+    if (early && early.sequence > header.sequence) this.offered(early);
     this.arrived();
   }
 
@@ -506,5 +519,6 @@ export function render({ model }) {
   model.on("remove", () => { window.removeEventListener("keydown", onKey, true); gallery.destroy(); });
   gallery.theme(model.dark);
   if (model.frame && model.frame.byteLength) gallery.show(model.frame);
+  if (model.following && model.following.byteLength) gallery.follow(model.following);
   return gallery.root;
 }
